@@ -1,0 +1,105 @@
+//! The facts weighed: no opinions here.
+
+use std::sync::Arc;
+
+use keys::verify::Verification;
+use scanner::report::ScanReport;
+
+/// What is known about one image at one moment.
+#[derive(Clone, Debug)]
+pub struct Evidence {
+    /// Registry name and repository: `registry.example/prod/app`. Policy rules match on it.
+    pub repository: String,
+    /// The tag it was asked by, if any.
+    pub tag: Option<String>,
+    /// Digest of the exact manifest bytes.
+    pub digest: String,
+    /// Seconds since 1970-01-01 UTC: the moment these facts are weighed at (exceptions expire, advisories age).
+    pub as_of: i64,
+    /// What the manifest is.
+    pub content: Content,
+    /// Signatures found for this digest, or for an index that lists it.
+    pub signatures: Verification,
+    /// Where it stands; [`State::Unknown`] for doors that ask without a store.
+    pub state: State,
+    /// What the caller asks to do with it (admission only).
+    pub runtime: Runtime,
+}
+
+/// What a manifest is, for the gate.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// It can run: one platform's image.
+    Image(ImageFacts),
+    /// Several platforms; each child's facts, in order.
+    Index(Vec<IndexChild>),
+    /// It cannot run: no image configuration, no file-system layer, small (signature, SBOM, attestation, chart).
+    Artifact {
+        /// `artifactType`, else the config's media type.
+        artifact_type: String,
+        /// Sum of blob sizes in bytes.
+        size: u64,
+    },
+}
+
+/// One platform of an index.
+#[derive(Clone, Debug)]
+pub struct IndexChild {
+    /// Digest of the child manifest.
+    pub digest: String,
+    /// `linux/amd64`, `linux/arm64/v8`; `unknown/unknown` for attestations.
+    pub platform: String,
+    /// Image or artifact; an index inside an index is refused when it is classified.
+    pub content: Content,
+}
+
+/// The facts of one runnable image.
+#[derive(Clone, Debug)]
+pub struct ImageFacts {
+    /// The scanner's answer; shared, because it is large and cached.
+    pub scan: Arc<ScanReport>,
+    /// `config.User` as written; empty means root.
+    pub user: String,
+    /// Sum of compressed layer sizes in bytes.
+    pub size: u64,
+    /// Base image named by `org.opencontainers.image.base.name` / `.digest`, as the producer claims it.
+    pub base: Option<BaseImage>,
+    /// `diff_ids` of the configuration, oldest first.
+    pub diff_ids: Vec<String>,
+}
+
+/// A base image as annotations claim it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseImage {
+    /// `docker.io/library/debian:12`.
+    pub name: Option<String>,
+    /// `sha256:…`.
+    pub digest: Option<String>,
+}
+
+/// Where an image stands in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Visible to consumers.
+    Released,
+    /// Visible to producers only.
+    Staged,
+    /// Not in a store, or the door has none.
+    Unknown,
+    /// Released once, no longer.
+    Withdrawn,
+}
+
+/// What an engine is about to do with the image.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Runtime {
+    /// The container asks for `privileged`.
+    pub privileged: bool,
+    /// AppArmor is switched off for it (`unconfined`).
+    pub apparmor_unconfined: bool,
+    /// Host paths it binds.
+    pub host_binds: Vec<String>,
+    /// The reference in the request names a digest.
+    pub pinned: bool,
+}

@@ -1,0 +1,6 @@
+//! Portcullis: an image supply-chain gateway. Three doors on one decision.
+//!
+//! Doors: `registry` (push and pull), `cli::check` (the pipeline stage), `admission` (engines and clusters).
+//! The decision: [`gate`]. State: `staging` over `records` and `blobs`.
+
+pub mod gate;

@@ -1,0 +1,1 @@
+//! Where cosign signatures lie, and their two forms; payload and bundle, a file each.

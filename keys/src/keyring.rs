@@ -1,0 +1,1 @@
+//! Generate, import and show keys: cosign-compatible encrypted private keys.

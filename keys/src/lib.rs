@@ -1,0 +1,13 @@
+//! Signatures, a trust store and the time in; who vouches for a digest out. And the life of our own keys.
+//!
+//! This crate opens no file, no socket and no clock. Where a format needs further documents, it says which, and the
+//! caller fetches them. [`verify::verify`] is the only place that makes a [`signature::VerifiedSignature`].
+
+pub mod cosign;
+pub mod keyring;
+pub mod limits;
+pub mod signature;
+pub mod signer;
+pub mod threshold;
+pub mod trust_store;
+pub mod verify;

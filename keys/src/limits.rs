@@ -1,0 +1,1 @@
+//! Bounds on signatures, payloads, bundles and keys.

@@ -1,0 +1,82 @@
+//! Signatures before and after they were checked.
+
+use serde::Serialize;
+
+/// What a signature must be about: one manifest, by the digest of its exact bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subject<'a> {
+    /// `sha256:<hex>` of the manifest or index bytes served.
+    pub digest: &'a str,
+    /// The repository it is asked for in, `host/name`, for policies that compare the signed identity.
+    pub repository: &'a str,
+}
+
+/// A signature as found, about which nothing is known yet. The fields are attacker-controlled.
+#[derive(Clone, Debug)]
+pub enum UnverifiedSignature {
+    /// One layer of a cosign `.sig` manifest (simple signing).
+    CosignSimple {
+        /// Digest that the signature manifest declares for the payload.
+        payload_digest: String,
+        /// The payload blob: these exact bytes are signed.
+        payload: Vec<u8>,
+        /// The layer's annotations.
+        annotations: std::collections::BTreeMap<String, String>,
+    },
+    /// One sigstore bundle found as a referrer.
+    SigstoreBundle {
+        /// Digest of the referrer manifest, for the trace.
+        manifest_digest: String,
+        /// `subject.digest` of the referrer manifest: must equal the digest under test.
+        subject_digest: String,
+        /// The bundle blob.
+        bundle: Vec<u8>,
+    },
+}
+
+/// How a signature was stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SignatureForm {
+    /// cosign's `.sig` tag with a simple-signing payload.
+    CosignSimple,
+    /// A sigstore bundle as an OCI referrer, in-toto statement `https://sigstore.dev/cosign/sign/v1`.
+    SigstoreBundle,
+}
+
+/// Somebody we know vouches for the subject. Only [`crate::verify::verify`] makes one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct VerifiedSignature {
+    pub(crate) identity: String,
+    pub(crate) principal: String,
+    pub(crate) form: SignatureForm,
+    pub(crate) subject_digest: String,
+    pub(crate) key_id: String,
+}
+
+impl VerifiedSignature {
+    /// Name of the identity in the trust store.
+    pub fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    /// Who is counted: two keys of one principal count once.
+    pub fn principal(&self) -> &str {
+        &self.principal
+    }
+
+    /// How it was stored.
+    pub fn form(&self) -> SignatureForm {
+        self.form
+    }
+
+    /// The digest it vouches for.
+    pub fn subject_digest(&self) -> &str {
+        &self.subject_digest
+    }
+
+    /// Hex SHA-256 of the public key (SubjectPublicKeyInfo, DER).
+    pub fn key_id(&self) -> &str {
+        &self.key_id
+    }
+}

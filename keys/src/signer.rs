@@ -1,0 +1,1 @@
+//! Signs with a key handed to it; the only code that holds a private key.

@@ -1,0 +1,1 @@
+//! Counts distinct principals; the only such loop.

@@ -1,0 +1,1 @@
+//! The `Extractor` seam and the full list; one file per package database.

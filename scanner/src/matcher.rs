@@ -1,0 +1,1 @@
+//! Packages × advisories → findings; pure.

@@ -1,0 +1,1 @@
+//! Ordering of versions, one file per ecosystem.
