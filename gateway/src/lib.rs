@@ -3,4 +3,6 @@
 //! Doors: `registry` (push and pull), `cli::check` (the pipeline stage), `admission` (engines and clusters).
 //! The decision: [`gate`]. State: `staging` over `records` and `blobs`.
 
+pub mod digest;
 pub mod gate;
+pub mod manifest;
