@@ -4,5 +4,8 @@
 //! The decision: [`gate`]. State: `staging` over `records` and `blobs`.
 
 pub mod digest;
+pub mod access;
+pub mod cli;
+pub mod clock;
 pub mod gate;
 pub mod manifest;

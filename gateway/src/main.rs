@@ -1,2 +1,7 @@
-//! stub
-fn main() {}
+//! Parses arguments, runs one subcommand, maps its result to an exit code.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    portcullis::cli::main()
+}
