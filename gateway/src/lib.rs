@@ -3,9 +3,10 @@
 //! Doors: `registry` (push and pull), `cli::check` (the pipeline stage), `admission` (engines and clusters).
 //! The decision: [`gate`]. State: `staging` over `records` and `blobs`.
 
-pub mod digest;
 pub mod access;
 pub mod cli;
 pub mod clock;
+pub mod digest;
 pub mod gate;
 pub mod manifest;
+pub mod telemetry;
