@@ -10,3 +10,8 @@ pub mod digest;
 pub mod gate;
 pub mod manifest;
 pub mod telemetry;
+pub mod blobs;
+pub mod digest;
+pub mod gate;
+pub mod manifest;
+pub mod records;
