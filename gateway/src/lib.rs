@@ -4,14 +4,11 @@
 //! The decision: [`gate`]. State: `staging` over `records` and `blobs`.
 
 pub mod access;
+pub mod blobs;
 pub mod cli;
 pub mod clock;
 pub mod digest;
 pub mod gate;
 pub mod manifest;
-pub mod telemetry;
-pub mod blobs;
-pub mod digest;
-pub mod gate;
-pub mod manifest;
 pub mod records;
+pub mod telemetry;
