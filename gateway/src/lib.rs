@@ -4,6 +4,7 @@
 //! The decision: [`gate`]. State: `staging` over `records` and `blobs`.
 
 pub mod access;
+pub mod admission;
 pub mod blobs;
 pub mod cli;
 pub mod clock;
@@ -11,4 +12,6 @@ pub mod digest;
 pub mod gate;
 pub mod manifest;
 pub mod records;
+pub mod reference;
+pub mod source;
 pub mod telemetry;

@@ -1,7 +1,7 @@
 //! Strict classification of manifest bytes: what it is is found from the body, and whatever could be read in two ways
 //! is refused.
 
-mod json;
+pub(crate) mod json;
 
 use std::collections::BTreeMap;
 

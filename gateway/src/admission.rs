@@ -1,0 +1,1 @@
+//! Door three: what engines and clusters ask before they run a container.

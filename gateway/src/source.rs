@@ -1,0 +1,508 @@
+//! Where an image's bytes come from when there is no store: a registry, an OCI layout, a saved archive. Everything is
+//! verified on the way, and layers are walked while they are read.
+
+pub mod archive;
+pub mod credentials;
+mod docker_archive;
+mod oci_layout;
+pub mod registry;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Read;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use scanner::layer::{LayerReport, LayerWalk};
+use scanner::limits::Limits;
+
+use crate::digest::{Digest, Hasher};
+use crate::manifest::{self, Descriptor, Kind, MANIFEST_BYTES_MAX, Manifest, ManifestError};
+use crate::reference::{ImageReference, ReferenceError};
+use archive::{Archive, ArchiveError};
+use registry::{Remote, RemoteError};
+
+/// Largest image configuration, in bytes; it is parsed whole. Containers' own tools stop at 4 MiB.
+pub const CONFIG_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Largest layer, in bytes: as the registry front-end takes them.
+pub const LAYER_BYTES_MAX: u64 = 20 * 1024 * 1024 * 1024;
+/// Bytes read at a time.
+const PIECE_BYTES: usize = 256 * 1024;
+
+/// An image named on a command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// `docker-archive:FILE[:TAG]`, as `docker save` writes it; gzip-compressed ones, too.
+    DockerArchive {
+        /// The archive.
+        file: PathBuf,
+        /// Which of several.
+        tag: Option<String>,
+    },
+    /// `oci-archive:FILE[:TAG]`, an OCI layout in a tar archive.
+    OciArchive {
+        /// The archive.
+        file: PathBuf,
+        /// Which of several.
+        tag: Option<String>,
+    },
+    /// `oci:DIR[:TAG]`, an OCI layout (image-spec "Image Layout").
+    OciLayout {
+        /// The directory with `oci-layout` and `index.json`.
+        directory: PathBuf,
+        /// Which of several.
+        tag: Option<String>,
+    },
+    /// `registry.example/app:1`, also with `docker://` before it.
+    Registry(ImageReference),
+}
+
+impl FromStr for Location {
+    type Err = ReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, ReferenceError> {
+        let split = |rest: &str| match rest.split_once(':') {
+            Some((path, tag)) if !tag.is_empty() => (PathBuf::from(path), Some(tag.to_owned())),
+            Some((path, _)) => (PathBuf::from(path), None),
+            None => (PathBuf::from(rest), None),
+        };
+        Ok(if let Some(rest) = text.strip_prefix("oci:") {
+            let (directory, tag) = split(rest);
+            Self::OciLayout { directory, tag }
+        } else if let Some(rest) = text.strip_prefix("oci-archive:") {
+            let (file, tag) = split(rest);
+            Self::OciArchive { file, tag }
+        } else if let Some(rest) = text.strip_prefix("docker-archive:") {
+            let (file, tag) = split(rest);
+            Self::DockerArchive { file, tag }
+        } else {
+            Self::Registry(ImageReference::parse(text.strip_prefix("docker://").unwrap_or(text))?)
+        })
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, path, tag) = match self {
+            Self::Registry(reference) => return reference.fmt(formatter),
+            Self::DockerArchive { file, tag } => ("docker-archive", file, tag),
+            Self::OciArchive { file, tag } => ("oci-archive", file, tag),
+            Self::OciLayout { directory, tag } => ("oci", directory, tag),
+        };
+        write!(formatter, "{scheme}:{}", path.display())?;
+        tag.as_ref().map_or(Ok(()), |tag| write!(formatter, ":{tag}"))
+    }
+}
+
+/// Why an image could not be read. None of these is a denial: nothing was judged.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The archive itself.
+    #[error("cannot read `{location}`")]
+    Archive {
+        /// Which.
+        location: String,
+        /// Why.
+        #[source]
+        source: ArchiveError,
+    },
+    /// A file of a layout directory.
+    #[error("cannot read `{}`", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The layout's index or the archive's list is not what it must be.
+    #[error("`{file}`: {problem}")]
+    Layout {
+        /// `index.json`, `manifest.json`.
+        file: &'static str,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Several images, none named; or the one named is not there.
+    #[error("{problem}; the images there are: {}", available.join(", "))]
+    Choice {
+        /// What was asked.
+        problem: String,
+        /// What is there.
+        available: Vec<String>,
+    },
+    /// The registry's answer.
+    #[error("cannot read `{reference}` from its registry")]
+    Remote {
+        /// Which image.
+        reference: String,
+        /// Why.
+        #[source]
+        source: RemoteError,
+    },
+    /// The manifest is ambiguous, too large or of an unknown kind.
+    #[error("manifest `{digest}` is refused")]
+    Manifest {
+        /// Its digest.
+        digest: String,
+        /// Why.
+        #[source]
+        source: ManifestError,
+    },
+    /// Bytes that are not what their digest says.
+    #[error("digest mismatch: expected `{expected}`, computed `{computed}`")]
+    Digest {
+        /// In the descriptor.
+        expected: String,
+        /// Of the bytes.
+        computed: String,
+    },
+    /// Bytes of another number than the descriptor says.
+    #[error("size mismatch of `{digest}`: expected {expected} bytes, read {read}")]
+    Size {
+        /// Which blob.
+        digest: String,
+        /// In the descriptor.
+        expected: u64,
+        /// What was there; reading stops at the first byte too many.
+        read: u64,
+    },
+    /// A limit.
+    #[error("`{digest}` of {size} bytes is over the limit of {max}")]
+    TooLarge {
+        /// Which blob.
+        digest: String,
+        /// Bytes.
+        size: u64,
+        /// The limit.
+        max: u64,
+    },
+    /// The bytes stopped coming.
+    #[error("cannot read blob `{digest}`")]
+    Blob {
+        /// Which blob.
+        digest: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// One manifest with everything the gate needs of what it names.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// As read; for a docker archive made up by us, and then its digest means nothing outside.
+    pub manifest: Manifest,
+    /// What it names.
+    pub parts: Parts,
+}
+
+/// What a manifest names, read.
+#[derive(Clone, Debug)]
+pub enum Parts {
+    /// It cannot run; its blobs were not read.
+    Artifact,
+    /// It can run.
+    Image {
+        /// The configuration's exact bytes.
+        config: Vec<u8>,
+        /// One a layer, oldest first.
+        reports: Vec<Arc<LayerReport>>,
+    },
+    /// Platform (`unknown/unknown` where none is given) and image, in the order of the index.
+    Index(Vec<(String, Loaded)>),
+}
+
+/// An image read to its last byte.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// Digest of the manifest; `None` for a docker archive, which has no manifest of its own.
+    pub digest: Option<String>,
+    /// The manifest and its parts.
+    pub loaded: Loaded,
+}
+
+/// Who is told how far the reading is: bytes that will be read, and bytes that were.
+#[derive(Clone, Copy)]
+pub struct Progress<'a> {
+    /// More bytes are going to be read.
+    pub expect: &'a (dyn Fn(u64) + Sync),
+    /// Bytes were read.
+    pub advance: &'a (dyn Fn(u64) + Sync),
+}
+
+/// An opened source.
+#[derive(Debug)]
+pub struct Source {
+    location: Location,
+    opened: Opened,
+}
+
+#[derive(Debug)]
+enum Opened {
+    DockerArchive(Archive),
+    OciArchive(Archive),
+    OciLayout(PathBuf),
+    Registry(Remote),
+}
+
+impl Source {
+    /// Opens what is named; a registry is reached through `remote`, which knows its credentials.
+    pub fn open(
+        location: &Location,
+        remote: impl FnOnce(&ImageReference) -> Result<Remote, RemoteError>,
+    ) -> Result<Self, SourceError> {
+        let archive = |file: &PathBuf| {
+            Archive::open(file)
+                .map_err(|source| SourceError::Archive { location: location.to_string(), source })
+        };
+        let opened = match location {
+            Location::DockerArchive { file, .. } => Opened::DockerArchive(archive(file)?),
+            Location::OciArchive { file, .. } => Opened::OciArchive(archive(file)?),
+            Location::OciLayout { directory, .. } => Opened::OciLayout(directory.clone()),
+            Location::Registry(reference) => Opened::Registry(
+                remote(reference)
+                    .map_err(|source| SourceError::Remote { reference: reference.to_string(), source })?,
+            ),
+        };
+        Ok(Self { location: location.clone(), opened })
+    }
+
+    /// The registry behind it, where signatures can be looked for.
+    pub fn remote(&self) -> Option<&Remote> {
+        match &self.opened {
+            Opened::Registry(remote) => Some(remote),
+            Opened::DockerArchive(_) | Opened::OciArchive(_) | Opened::OciLayout(_) => None,
+        }
+    }
+
+    /// Reads manifest, configuration and all layers; an index with all its images.
+    pub fn load(&self, progress: Progress<'_>) -> Result<Image, SourceError> {
+        if let (Opened::DockerArchive(archive), Location::DockerArchive { tag, .. }) =
+            (&self.opened, &self.location)
+        {
+            return docker_archive::load(archive, tag.as_deref(), progress);
+        }
+        let root = self.root()?;
+        let digest = Some(root.digest.clone());
+        let mut reports = BTreeMap::new();
+        Ok(Image { digest, loaded: self.load_parts(root, &mut reports, progress)? })
+    }
+
+    fn root(&self) -> Result<Manifest, SourceError> {
+        match (&self.opened, &self.location) {
+            (Opened::Registry(remote), _) => remote
+                .manifest(remote.reference().target())
+                .map_err(|source| self.remote_error(source))?
+                .ok_or_else(|| SourceError::Choice {
+                    problem: format!("the registry does not have `{}`", self.location),
+                    available: Vec::new(),
+                }),
+            (_, Location::OciArchive { tag, .. } | Location::OciLayout { tag, .. }) => {
+                let chosen = oci_layout::choose(&self.layout_file("index.json")?, tag.as_deref())?;
+                self.child(&chosen)
+            }
+            _ => Err(SourceError::Layout { file: "manifest.json", problem: "is read elsewhere".into() }),
+        }
+    }
+
+    fn load_parts(
+        &self,
+        manifest: Manifest,
+        reports: &mut BTreeMap<String, Arc<LayerReport>>,
+        progress: Progress<'_>,
+    ) -> Result<Loaded, SourceError> {
+        let parts = match &manifest.kind {
+            Kind::Artifact { .. } => Parts::Artifact,
+            Kind::Image { config, layers } => {
+                let config = self.small_blob(config, CONFIG_BYTES_MAX)?;
+                self.walk(layers, reports, progress)?;
+                let reports = layers.iter().map(|layer| Arc::clone(&reports[&layer.digest])).collect();
+                Parts::Image { config, reports }
+            }
+            Kind::Index { manifests } => {
+                let mut children = Vec::with_capacity(manifests.len());
+                for entry in manifests {
+                    let platform = entry.platform.clone().unwrap_or_else(|| "unknown/unknown".into());
+                    // `classify` refuses an index inside an index, so this goes one level deep.
+                    let child = self.child(entry)?;
+                    children.push((platform, self.load_parts(child, reports, progress)?));
+                }
+                Parts::Index(children)
+            }
+        };
+        Ok(Loaded { manifest, parts })
+    }
+
+    fn child(&self, descriptor: &Descriptor) -> Result<Manifest, SourceError> {
+        let bytes = self.small_blob(descriptor, MANIFEST_BYTES_MAX as u64)?;
+        manifest::classify(Bytes::from(bytes), Some(&descriptor.media_type))
+            .map_err(|source| SourceError::Manifest { digest: descriptor.digest.clone(), source })
+    }
+
+    fn layout_file(&self, name: &'static str) -> Result<Vec<u8>, SourceError> {
+        match &self.opened {
+            Opened::OciArchive(archive) => archive
+                .bytes(name, MANIFEST_BYTES_MAX as u64)
+                .map_err(|source| SourceError::Archive { location: self.location.to_string(), source }),
+            Opened::OciLayout(directory) => {
+                oci_layout::read_file(&directory.join(name), MANIFEST_BYTES_MAX as u64)
+            }
+            Opened::DockerArchive(_) | Opened::Registry(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// A blob held in memory, whose size and digest were checked.
+    fn small_blob(&self, descriptor: &Descriptor, bytes_max: u64) -> Result<Vec<u8>, SourceError> {
+        let mut bytes = Vec::new();
+        consume(self.reader(descriptor)?, descriptor, bytes_max, &mut |piece| {
+            bytes.extend_from_slice(piece)
+        })?;
+        Ok(bytes)
+    }
+
+    fn reader(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send>, SourceError> {
+        let digest = parsed(descriptor)?;
+        let path = format!("blobs/{}/{}", digest.algorithm().name(), digest.hex());
+        Ok(match &self.opened {
+            Opened::DockerArchive(archive) | Opened::OciArchive(archive) => Box::new(
+                archive
+                    .section(&path)
+                    .map_err(|source| SourceError::Archive { location: self.location.to_string(), source })?,
+            ),
+            Opened::OciLayout(directory) => Box::new(oci_layout::open_file(&directory.join(path))?),
+            Opened::Registry(remote) => {
+                let is_manifest = [manifest::OCI_MANIFEST, manifest::DOCKER_MANIFEST]
+                    .contains(&descriptor.media_type.as_str());
+                if is_manifest {
+                    let found =
+                        remote.manifest_bytes(digest.as_str()).map_err(|source| self.remote_error(source))?;
+                    let found = found.ok_or_else(|| SourceError::Choice {
+                        problem: format!("the registry lists `{digest}` but does not have it"),
+                        available: Vec::new(),
+                    })?;
+                    Box::new(std::io::Cursor::new(found))
+                } else {
+                    Box::new(
+                        remote.blob(&digest, descriptor.size).map_err(|source| self.remote_error(source))?,
+                    )
+                }
+            }
+        })
+    }
+
+    fn remote_error(&self, source: RemoteError) -> SourceError {
+        SourceError::Remote { reference: self.location.to_string(), source }
+    }
+
+    /// Walks the layers that were not walked yet, several at a time; their bytes are kept nowhere.
+    fn walk(
+        &self,
+        layers: &[Descriptor],
+        reports: &mut BTreeMap<String, Arc<LayerReport>>,
+        progress: Progress<'_>,
+    ) -> Result<(), SourceError> {
+        let mut wanted: Vec<&Descriptor> = Vec::new();
+        for layer in layers {
+            if !reports.contains_key(&layer.digest)
+                && !wanted.iter().any(|other| other.digest == layer.digest)
+            {
+                wanted.push(layer);
+            }
+        }
+        (progress.expect)(wanted.iter().map(|layer| layer.size).sum());
+        let next = AtomicUsize::new(0);
+        let walked = Mutex::new(Vec::new());
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(wanted.len());
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    while let Some(layer) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let report =
+                            self.reader(layer).and_then(|reader| walk_layer(reader, layer, progress));
+                        let failed = report.is_err();
+                        walked
+                            .lock()
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .push((layer.digest.clone(), report));
+                        if failed {
+                            // One unreadable layer settles the answer; the others would be read for nothing.
+                            next.store(usize::MAX / 2, Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+        });
+        let mut walked = walked.into_inner().unwrap_or_else(PoisonError::into_inner);
+        walked.sort_by(|left, right| left.0.cmp(&right.0));
+        for (digest, report) in walked {
+            reports.insert(digest, report?);
+        }
+        Ok(())
+    }
+}
+
+fn parsed(descriptor: &Descriptor) -> Result<Digest, SourceError> {
+    Digest::parse(&descriptor.digest)
+        .map_err(|source| SourceError::Layout { file: "index.json", problem: source.to_string() })
+}
+
+fn walk_layer(
+    reader: Box<dyn Read + Send>,
+    layer: &Descriptor,
+    progress: Progress<'_>,
+) -> Result<Arc<LayerReport>, SourceError> {
+    let mut walk = LayerWalk::new(Limits::default());
+    consume(reader, layer, LAYER_BYTES_MAX, &mut |piece| {
+        walk.feed(piece);
+        (progress.advance)(piece.len() as u64);
+    })?;
+    Ok(Arc::new(walk.finish()))
+}
+
+/// Hands all bytes to `sink` and then says whether they were the right ones: what was derived from them must be thrown
+/// away on an error.
+fn consume(
+    mut reader: impl Read,
+    descriptor: &Descriptor,
+    bytes_max: u64,
+    sink: &mut dyn FnMut(&[u8]),
+) -> Result<(), SourceError> {
+    let expected = parsed(descriptor)?;
+    if descriptor.size > bytes_max {
+        let digest = descriptor.digest.clone();
+        return Err(SourceError::TooLarge { digest, size: descriptor.size, max: bytes_max });
+    }
+    let mut hasher = Hasher::new(expected.algorithm());
+    let mut buffer = vec![0; PIECE_BYTES];
+    let mut total = 0_u64;
+    loop {
+        let read = match reader.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(source) => return Err(SourceError::Blob { digest: descriptor.digest.clone(), source }),
+        };
+        total += read as u64;
+        if total > descriptor.size {
+            break;
+        }
+        hasher.update(&buffer[..read]);
+        sink(&buffer[..read]);
+    }
+    if total != descriptor.size {
+        let digest = descriptor.digest.clone();
+        return Err(SourceError::Size { digest, expected: descriptor.size, read: total });
+    }
+    let computed = hasher.finish();
+    if computed != expected {
+        return Err(SourceError::Digest { expected: expected.to_string(), computed: computed.to_string() });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
