@@ -1,1 +1,125 @@
 //! The `Extractor` seam and the full list; one file per package database.
+//!
+//! To add one: a file beside these, its name and version in [`all`], a new [`crate::layer::ANALYZER`] version, and cases
+//! in its test module. The walk calls `wants` on every file, holds the ones that are wanted in memory, and the
+//! extractor only parses.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::package::{Distribution, Package};
+
+pub mod apk;
+pub mod dpkg;
+pub mod node;
+pub mod os_release;
+pub mod python;
+pub mod unsupported;
+
+/// Reads one kind of package database.
+pub trait Extractor: Send + Sync {
+    /// Its name in reports and in [`crate::layer::ANALYZER`]'s contract: stable, lower case.
+    fn name(&self) -> &'static str;
+
+    /// Raised whenever the same bytes would give another answer.
+    fn version(&self) -> u32;
+
+    /// Whether a file at this path (relative, cleaned, as the archive names it) is for this extractor. Called for each
+    /// file, so it must be cheap.
+    fn wants(&self, path: &[u8]) -> Want;
+
+    /// Parses one file.
+    fn extract(&self, path: &[u8], bytes: &[u8]) -> Result<Extracted, ExtractError>;
+}
+
+/// See [`Extractor::wants`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// Not for this extractor.
+    No,
+    /// The content is needed.
+    Content,
+    /// The name says enough.
+    NameOnly,
+}
+
+/// What one file told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Extracted {
+    /// Which system this is.
+    Distribution(Distribution),
+    /// Packages that are installed; empty when the file lists none.
+    Packages(Vec<Package>),
+    /// A package database that cannot be read yet: what it lists is unknown.
+    Unsupported,
+}
+
+/// Why a file that should list packages could not be read. The image is then unknown, never clean.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ExtractError {
+    /// Not what its place says it is.
+    #[error("not {expected}: {problem}")]
+    Malformed {
+        /// The expected format.
+        expected: &'static str,
+        /// What is wrong, with the line where that is known.
+        problem: String,
+    },
+    /// A field that must be there is not.
+    #[error("{record} has no `{field}`")]
+    MissingField {
+        /// Which record.
+        record: String,
+        /// The field.
+        field: &'static str,
+    },
+    /// See [`crate::limits::Limits::captured_bytes_max`].
+    #[error("{bytes} bytes, more than {max}")]
+    TooLarge {
+        /// Size of the file.
+        bytes: u64,
+        /// The limit.
+        max: usize,
+    },
+    /// A name or a version of impossible length.
+    #[error("`{field}` of {bytes} bytes, more than {max}")]
+    FieldTooLong {
+        /// The field.
+        field: &'static str,
+        /// Its length.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+}
+
+/// All extractors. The order decides who reads a file that two want; none overlap.
+pub fn all() -> &'static [&'static dyn Extractor] {
+    &[&apk::Apk, &dpkg::Dpkg, &node::Node, &os_release::OsRelease, &python::Python, &unsupported::Unsupported]
+}
+
+/// Bytes of a name or version; the longest real ones are below 220.
+const FIELD_BYTES_MAX: usize = 1024;
+
+/// A name or version as text, bounded.
+fn field(name: &'static str, value: &str) -> Result<String, ExtractError> {
+    if value.len() > FIELD_BYTES_MAX {
+        return Err(ExtractError::FieldTooLong { field: name, bytes: value.len(), max: FIELD_BYTES_MAX });
+    }
+    Ok(value.to_owned())
+}
+
+/// A database as text. Other encodings than UTF-8 appear in maintainers' names only, so that what is not UTF-8 is
+/// replaced, never refused.
+fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
+    String::from_utf8_lossy(bytes)
+}
+
+/// Whether `path` is `suffix` or ends in `/suffix`.
+fn ends_with(path: &[u8], suffix: &[u8]) -> bool {
+    path.strip_suffix(suffix).is_some_and(|before| before.is_empty() || before.ends_with(b"/"))
+}
+
+#[cfg(test)]
+mod tests;

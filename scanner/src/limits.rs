@@ -1,11 +1,70 @@
 //! Every bound on hostile input, each with the attack that it stops.
 
-/// Bounds for one layer walk.
+/// Bounds for one layer walk. Memory of a walk is at most about [`Limits::table_bytes_max`] +
+/// [`Limits::captured_bytes_max`] + [`Limits::extracted_bytes_max`] + the decompressor's window, whatever the size of
+/// the layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {}
+pub struct Limits {
+    /// Bytes that one layer may unpack to. Stops a bomb that stays below the ratio. Default 16 GiB: twice the largest
+    /// machine-learning layers in use.
+    pub uncompressed_bytes_max: u64,
+    /// Unpacked bytes for one compressed byte, looked at once [`Limits::ratio_free_bytes`] have come out. Stops bombs
+    /// long before the disk or the time is used up: deflate reaches 1030, zstd 30000. Default 200; whole distributions
+    /// stay below 10.
+    pub ratio_max: u64,
+    /// Unpacked bytes for which the ratio is not looked at: real layers hold sparse files (lastlog, empty databases)
+    /// that are megabytes of zeros. Default 256 MiB, which costs an attacker's victim a quarter of a second.
+    pub ratio_free_bytes: u64,
+    /// Entries in one archive. Stops millions of empty files. Default 1 000 000.
+    pub entries_max: u64,
+    /// Bytes of one path or link target. Stops names of a megabyte. Default 4096, Linux' `PATH_MAX`: what is longer
+    /// cannot be unpacked.
+    pub path_bytes_max: usize,
+    /// Directories in one path. Stops work that grows with depth times entries. Default 512.
+    pub path_depth_max: usize,
+    /// Bytes of one PAX header or GNU long name. Stops headers that are held in memory. Default 1 MiB, the limit of
+    /// Go's `archive/tar`, so that what engines unpack is read.
+    pub meta_bytes_max: u64,
+    /// Bytes of the packed entry table. Stops a million names of a kilobyte each. Default 32 MiB, about 600 000
+    /// ordinary entries.
+    pub table_bytes_max: usize,
+    /// Bytes of one package database that is held in memory to be parsed. A larger one is a broken database, never a
+    /// clean one. Default 16 MiB, three times the largest seen.
+    pub captured_bytes_max: usize,
+    /// Bytes of all that extractors and detectors found in one layer. Stops databases made to be many. Default 16 MiB.
+    pub extracted_bytes_max: usize,
+    /// Secrets and permission findings in one layer. Stops a layer of nothing but keys. Default 100 000.
+    pub detections_max: usize,
+}
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {}
+        Self {
+            uncompressed_bytes_max: 16 << 30,
+            ratio_max: 200,
+            ratio_free_bytes: 256 << 20,
+            entries_max: 1_000_000,
+            path_bytes_max: 4096,
+            path_depth_max: 512,
+            meta_bytes_max: 1 << 20,
+            table_bytes_max: 32 << 20,
+            captured_bytes_max: 16 << 20,
+            extracted_bytes_max: 16 << 20,
+            detections_max: 100_000,
+        }
     }
 }
+
+/// Log2 of the largest zstd window: 32 MiB. Level 19, the highest without `--ultra`, needs 8 MiB and level 20 needs 32;
+/// a frame may ask for 2 GiB, which is the attack.
+pub(crate) const ZSTD_WINDOW_LOG_MAX: u32 = 25;
+
+/// Bytes of one gzip header's name or comment, as in Go's `compress/gzip`, which engines use.
+pub(crate) const GZIP_STRING_BYTES_MAX: usize = 512;
+
+/// Symbolic links followed for one path, as in Linux (`MAXSYMLINKS`). Stops cycles.
+pub(crate) const SYMLINKS_MAX: usize = 40;
+
+/// Bytes of an image configuration that is searched. Stops configurations made to be large; the gateway refuses
+/// manifests and configurations above this anyway.
+pub(crate) const CONFIG_BYTES_MAX: usize = 8 << 20;

@@ -92,10 +92,11 @@ pub enum Unknown {
 pub struct SecretFinding {
     /// Rule name: `aws-access-key-id`, `private-key`.
     pub rule: String,
-    /// File in the layer.
+    /// File in the layer; `config.Env[NAME]`, `config.Labels[NAME]` or `history[N].created_by` for the image
+    /// configuration.
     pub path: String,
-    /// Which layer.
-    pub layer: usize,
+    /// Which layer; `None` for the image configuration.
+    pub layer: Option<usize>,
     /// A later layer hides the file; the secret still ships.
     pub deleted_later: bool,
     /// SHA-256 of the value, hex: lets an exception name it without repeating it.

@@ -1,0 +1,93 @@
+//! Alpine packages: the `installed` database of apk.
+
+use crate::extractors::{ExtractError, Extracted, Extractor, Want, ends_with, field, text};
+use crate::package::{Package, PackageKind, SourcePackage};
+
+/// Reads `lib/apk/db/installed`, which newer releases keep under `usr`.
+pub struct Apk;
+
+impl Extractor for Apk {
+    fn name(&self) -> &'static str {
+        "apk"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn wants(&self, path: &[u8]) -> Want {
+        if ends_with(path, b"apk/db/installed") { Want::Content } else { Want::No }
+    }
+
+    fn extract(&self, _path: &[u8], bytes: &[u8]) -> Result<Extracted, ExtractError> {
+        let text = text(bytes);
+        let mut packages = Vec::new();
+        let mut record = Record::default();
+        for line in text.lines().map(|line| line.trim_end_matches('\r')).chain([""]) {
+            if line.is_empty() {
+                packages.extend(std::mem::take(&mut record).package()?);
+            } else {
+                record.line(line)?;
+            }
+        }
+        Ok(Extracted::Packages(packages))
+    }
+}
+
+/// One package: lines of a letter, a colon and a value. Lower-case letters and `F`, `R`, `M`, `Z` list its files.
+#[derive(Default)]
+struct Record<'t> {
+    lines: usize,
+    name: Option<&'t str>,
+    version: Option<&'t str>,
+    architecture: Option<&'t str>,
+    origin: Option<&'t str>,
+}
+
+impl<'t> Record<'t> {
+    fn line(&mut self, line: &'t str) -> Result<(), ExtractError> {
+        self.lines += 1;
+        let (key, value) = line.split_once(':').filter(|(key, _)| key.len() == 1).ok_or_else(|| {
+            malformed(format!("the line `{}` is no field", line.chars().take(60).collect::<String>()))
+        })?;
+        let slot = match key {
+            "P" => &mut self.name,
+            "V" => &mut self.version,
+            "A" => &mut self.architecture,
+            "o" => &mut self.origin,
+            _ => return Ok(()),
+        };
+        if slot.replace(value).is_some() {
+            return Err(malformed(format!("`{key}` stands twice in one record")));
+        }
+        Ok(())
+    }
+
+    fn package(self) -> Result<Option<Package>, ExtractError> {
+        if self.lines == 0 {
+            return Ok(None);
+        }
+        let name = self
+            .name
+            .filter(|name| !name.is_empty())
+            .ok_or(ExtractError::MissingField { record: "a record".to_owned(), field: "P" })?;
+        let version = self
+            .version
+            .filter(|version| !version.is_empty())
+            .ok_or_else(|| ExtractError::MissingField { record: format!("package `{name}`"), field: "V" })?;
+        Ok(Some(Package {
+            kind: PackageKind::Apk,
+            name: field("P", name)?,
+            version: field("V", version)?,
+            architecture: self.architecture.map(|value| field("A", value)).transpose()?,
+            source: Some(SourcePackage {
+                name: field("o", self.origin.unwrap_or(name))?,
+                version: field("V", version)?,
+            }),
+        }))
+    }
+}
+
+fn malformed(problem: String) -> ExtractError {
+    ExtractError::Malformed { expected: "an apk database", problem }
+}

@@ -1,0 +1,135 @@
+//! What each extractor wants, reads and refuses.
+
+use super::*;
+
+fn packages(path: &str, bytes: &[u8]) -> Result<Vec<String>, String> {
+    let wanted: Vec<_> =
+        all().iter().filter(|extractor| extractor.wants(path.as_bytes()) != Want::No).collect();
+    let [extractor] = wanted[..] else { panic!("{} extractors want `{path}`", wanted.len()) };
+    match extractor.extract(path.as_bytes(), bytes) {
+        Ok(Extracted::Packages(packages)) => Ok(packages.iter().map(line).collect()),
+        Ok(other) => Ok(vec![format!("{other:?}")]),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn line(package: &Package) -> String {
+    let source = package.source.as_ref().map(|source| format!(" from {} {}", source.name, source.version));
+    format!("{} {}{}", package.name, package.version, source.unwrap_or_default())
+}
+
+#[test]
+fn every_extractor_has_a_name_of_its_own() {
+    let mut names: Vec<_> = all().iter().map(|extractor| extractor.name()).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), all().len());
+}
+
+#[test]
+fn databases_are_wanted_and_look_alikes_are_not() {
+    let cases = [
+        ("var/lib/dpkg/status", true),
+        ("usr/lib/sysimage/dpkg/status", true),
+        ("var/lib/dpkg/status-old", false),
+        ("var/lib/dpkg/status.d/libc6", true),
+        ("var/lib/dpkg/status.d/libc6.md5sums", false),
+        ("xdpkg/status", false),
+        ("lib/apk/db/installed", true),
+        ("usr/lib/apk/db/installed", true),
+        ("etc/os-release", true),
+        ("usr/lib/os.release.d/os-release-container", true),
+        ("app/node_modules/x/package.json", true),
+        ("node_modules/x/package.json", true),
+        ("app/node_modules/@s/x/package.json", true),
+        ("app/node_modules/@s/package.json", false),
+        ("app/node_modules/x/test/package.json", false),
+        ("app/package.json", false),
+        ("usr/share/nodejs/x/package.json", true),
+        ("opt/venv/lib/python3.11/site-packages/x-1.dist-info/METADATA", true),
+        ("opt/x/METADATA", false),
+        ("site-packages/x.egg-info/PKG-INFO", true),
+        ("site-packages/x-1-py3.egg-info", true),
+        ("site-packages/x.egg/EGG-INFO/PKG-INFO", true),
+        ("site-packages/x/PKG-INFO", false),
+        ("var/lib/rpm/rpmdb.sqlite", true),
+        ("home/rpmdb.sqlite", false),
+    ];
+    for (path, wanted) in cases {
+        let by = all().iter().filter(|extractor| extractor.wants(path.as_bytes()) != Want::No).count();
+        assert_eq!(by, usize::from(wanted), "{path}");
+    }
+}
+
+#[test]
+fn dpkg_lists_what_is_installed_with_its_source() {
+    let status = "Package: a\nStatus: install ok installed\nVersion: 1\nDescription: x\n more: y\n\n\
+        Package: b\nStatus: deinstall ok config-files\nVersion: 2\n\n\n\
+        Package: c\nStatus: install ok half-configured\nVersion: 1:3-1+b1\nSource: csrc (1:3-1)\nArchitecture: amd64\n\n\
+        Package: d\nStatus: hold ok installed\nVersion: 4\nSource: dsrc\n";
+    assert_eq!(
+        packages("var/lib/dpkg/status", status.as_bytes()),
+        Ok(vec!["a 1 from a 1".into(), "c 1:3-1+b1 from csrc 1:3-1".into(), "d 4 from dsrc 4".into()])
+    );
+    assert_eq!(packages("var/lib/dpkg/status", b""), Ok(vec![]));
+    assert_eq!(
+        packages("var/lib/dpkg/status.d/a", b"Package: a\nVersion: 1\n"),
+        Ok(vec!["a 1 from a 1".into()])
+    );
+    let refused =
+        ["garbage", "Package: a\nStatus: install ok installed\n", "Version: 1\n", "Package: a\nVersion: 1\n"];
+    for status in
+        refused.into_iter().chain(["Package: a\nPackage: b\nStatus: install ok installed\nVersion: 1\n"])
+    {
+        assert!(packages("var/lib/dpkg/status", status.as_bytes()).is_err(), "{status:?}");
+    }
+}
+
+#[test]
+fn apk_lists_packages_with_their_origin() {
+    let installed = "C:Q1x=\nP:a\nV:1-r0\nA:x86_64\no:asrc\nF:bin\nR:sh\n\nP:b\nV:2-r1\n";
+    assert_eq!(
+        packages("lib/apk/db/installed", installed.as_bytes()),
+        Ok(vec!["a 1-r0 from asrc 1-r0".into(), "b 2-r1 from b 2-r1".into()])
+    );
+    for installed in ["P:a\n\n", "V:1\n\n", "P:a\nP:b\nV:1\n", "\u{0}\u{1}binary"] {
+        assert!(packages("lib/apk/db/installed", installed.as_bytes()).is_err(), "{installed:?}");
+    }
+}
+
+#[test]
+fn node_reads_name_and_version_at_any_depth_of_nonsense() {
+    let path = "app/node_modules/x/package.json";
+    assert_eq!(
+        packages(path, br#"{"name":"@s/x","version":"v1.2.3","deps":{}}"#),
+        Ok(vec!["@s/x 1.2.3".into()])
+    );
+    assert_eq!(packages(path, br#"{"version":"1"}"#), Ok(vec!["x 1".into()]));
+    assert_eq!(packages(path, br#"{"type":"module"}"#), Ok(vec![]));
+    assert!(packages(path, b"{").is_err());
+    let deep = format!(r#"{{"name":"x","version":"1","a":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+    assert!(matches!(packages(path, deep.as_bytes()), Ok(_) | Err(_)), "and no stack overflow");
+}
+
+#[test]
+fn python_names_are_normalised_and_descriptions_are_not_headers() {
+    let path = "x/Foo_Bar.baz-1.dist-info/METADATA";
+    let metadata = b"Metadata-Version: 2.1\nName: Foo__Bar.baz\nVersion: 1.0\n\nVersion: 9\n";
+    assert_eq!(packages(path, metadata), Ok(vec!["foo-bar-baz 1.0".into()]));
+    assert!(packages(path, b"Name: x\n\nVersion: 1\n").is_err());
+}
+
+#[test]
+fn os_release_is_unquoted_and_needs_an_id() {
+    let read = |text: &str| packages("etc/os-release", text.as_bytes());
+    let expected = Extracted::Distribution(Distribution {
+        id: "debian".to_owned(),
+        version_id: Some("12".to_owned()),
+        codename: None,
+        pretty_name: Some("De\"b'ian".to_owned()),
+    });
+    let text = "ID=x\nPRETTY_NAME=\"De\\\"b'ian\"\nVERSION_ID='12'\nID=Debian\n";
+    assert_eq!(read(text), Ok(vec![format!("{expected:?}")]));
+    assert!(read("NAME=x\n").is_err());
+    assert!(read("").is_err());
+}

@@ -1,0 +1,46 @@
+//! Package databases that are known but not read yet: their mere presence makes an image unknown.
+
+use crate::extractors::{ExtractError, Extracted, Extractor, Want, ends_with};
+
+/// Recognises rpm, pacman, portage, opkg, Chisel and Nix by the places of their databases.
+pub struct Unsupported;
+
+/// Files that only exist when the package manager has installed something.
+const DATABASES: [&[u8]; 18] = [
+    b"var/lib/rpm/Packages",
+    b"var/lib/rpm/Packages.db",
+    b"var/lib/rpm/rpmdb.sqlite",
+    b"usr/lib/sysimage/rpm/Packages",
+    b"usr/lib/sysimage/rpm/Packages.db",
+    b"usr/lib/sysimage/rpm/rpmdb.sqlite",
+    b"usr/share/rpm/Packages",
+    b"usr/share/rpm/Packages.db",
+    b"usr/share/rpm/rpmdb.sqlite",
+    b"var/lib/rpmmanifest/container-manifest-1",
+    b"var/lib/rpmmanifest/container-manifest-2",
+    b"var/lib/pacman/local/ALPM_DB_VERSION",
+    b"usr/lib/opkg/status",
+    b"var/lib/opkg/status",
+    b"var/lib/chisel/manifest.wall",
+    b"nix/var/nix/db/db.sqlite",
+    b"var/db/xbps/pkgdb-0.38.plist",
+    b"var/lib/portage/world",
+];
+
+impl Extractor for Unsupported {
+    fn name(&self) -> &'static str {
+        "unsupported"
+    }
+
+    fn version(&self) -> u32 {
+        1
+    }
+
+    fn wants(&self, path: &[u8]) -> Want {
+        if DATABASES.iter().any(|database| ends_with(path, database)) { Want::NameOnly } else { Want::No }
+    }
+
+    fn extract(&self, _path: &[u8], _bytes: &[u8]) -> Result<Extracted, ExtractError> {
+        Ok(Extracted::Unsupported)
+    }
+}
