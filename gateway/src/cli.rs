@@ -1,6 +1,7 @@
 //! The list of subcommands, and what their exit codes mean.
 
 pub mod completions;
+pub mod demo;
 
 use std::io;
 use std::process::ExitCode;

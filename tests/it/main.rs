@@ -1,1 +1,3 @@
-//! stub
+//! The single end-to-end test binary: one module per promise.
+
+mod architecture;

@@ -1,1 +1,7 @@
-//! stub
+//! What the end-to-end tests stand on: the real gateway as a process, real clients, a raw HTTP client, and images made
+//! in code.
+
+pub mod clients;
+pub mod http;
+pub mod image_builder;
+pub mod test_gateway;
