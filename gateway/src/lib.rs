@@ -14,4 +14,5 @@ pub mod manifest;
 pub mod records;
 pub mod reference;
 pub mod source;
+pub mod server;
 pub mod telemetry;
