@@ -4,10 +4,16 @@
 //! caller fetches them. [`verify::verify`] is the only place that makes a [`signature::VerifiedSignature`].
 
 pub mod cosign;
+mod der;
+mod digest;
+pub mod json;
 pub mod keyring;
 pub mod limits;
+mod moment;
 pub mod signature;
 pub mod signer;
+#[cfg(test)]
+mod testing;
 pub mod threshold;
 pub mod trust_store;
 pub mod verify;

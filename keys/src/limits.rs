@@ -1,1 +1,39 @@
-//! Bounds on signatures, payloads, bundles and keys.
+//! Bounds on signatures, payloads, bundles and keys, each with the attack it stops.
+
+/// Bytes of a manifest we parse. Larger ones are refused by registries too (distribution-spec, "manifest size").
+pub const MANIFEST_BYTES_MAX: usize = 4 << 20;
+
+/// Bytes of a simple-signing payload. Real ones have 250 to 400; oversized attachments were CVE-2024-29902.
+pub const SIMPLE_PAYLOAD_BYTES_MAX: u64 = 64 << 10;
+
+/// Bytes of a sigstore bundle that can hold an image signature. Real ones have 700 to 12,000; larger ones are
+/// attestations, which no signature rule counts.
+pub const BUNDLE_BYTES_MAX: u64 = 256 << 10;
+
+/// Bytes of a signature after base64. RSA-8192, the largest we accept, has 1,024.
+pub const SIGNATURE_BYTES_MAX: usize = 2 << 10;
+
+/// Nesting of JSON. Deep nesting exhausts the stack; our formats need eight levels.
+pub const JSON_DEPTH_MAX: usize = 32;
+
+/// Layers of one signature manifest that are looked at. A 4 MiB manifest holds no more (CVE-2023-46737).
+pub const LAYERS_MAX: usize = 16_384;
+
+/// Candidates that one [`crate::verify::verify`] looks at, in the order given (CVE-2023-46737).
+pub const CANDIDATES_MAX: usize = 16_384;
+
+/// Work that one [`crate::verify::verify`] spends on signatures, in units of one ECDSA P-256 verification (about
+/// 50 µs): under a second for the worst list of candidates. Beyond, the rest counts as not verified.
+pub const VERIFICATION_COST_MAX: u32 = 16_384;
+
+/// Refusals that [`crate::verify::Verification`] lists one by one; the others are counted in a last line.
+pub const REJECTIONS_MAX: usize = 100;
+
+/// Entries of a statement's digest set (sigstore-go has the same bound).
+pub const SUBJECT_DIGESTS_MAX: usize = 32;
+
+/// Characters of attacker-made text repeated in a reason.
+pub const QUOTED_CHARS_MAX: usize = 128;
+
+/// Bytes of a key file, public or private.
+pub const KEY_FILE_BYTES_MAX: usize = 64 << 10;

@@ -18,6 +18,8 @@ pub enum UnverifiedSignature {
     CosignSimple {
         /// Digest that the signature manifest declares for the payload.
         payload_digest: String,
+        /// Size in bytes that the signature manifest declares for the payload.
+        payload_size: u64,
         /// The payload blob: these exact bytes are signed.
         payload: Vec<u8>,
         /// The layer's annotations.
@@ -29,6 +31,10 @@ pub enum UnverifiedSignature {
         manifest_digest: String,
         /// `subject.digest` of the referrer manifest: must equal the digest under test.
         subject_digest: String,
+        /// Digest that the referrer manifest declares for the bundle.
+        bundle_digest: String,
+        /// Size in bytes that the referrer manifest declares for the bundle.
+        bundle_size: u64,
         /// The bundle blob.
         bundle: Vec<u8>,
     },

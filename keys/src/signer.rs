@@ -1,1 +1,286 @@
-//! Signs with a key handed to it; the only code that holds a private key.
+//! Signs with a key handed to it; the only code that uses a private key.
+//!
+//! What comes out are blobs and manifests to push; who pushes them, and where, is the caller's business.
+
+use std::collections::BTreeMap;
+
+use aws_lc_rs::digest::{Digest, SHA256, SHA384, SHA512, digest as hash};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{self as algorithms, EcdsaKeyPair};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+
+use crate::cosign::bundle::{
+    IN_TOTO_PAYLOAD_TYPE, SIGN_PREDICATE_TYPE, STATEMENT_TYPE, pre_authentication_encoding,
+};
+use crate::cosign::simple::PAYLOAD_TYPE;
+use crate::cosign::{self, BUNDLE_MEDIA_TYPE, SIGNATURE_ANNOTATION, SIMPLE_SIGNING_MEDIA_TYPE};
+use crate::json::JsonError;
+use crate::keyring::{KeyPair, PrivateKey};
+use crate::moment::rfc3339;
+use crate::trust_store::KeyAlgorithm;
+use crate::{digest, json, limits};
+
+const OCI_MANIFEST_MEDIA_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+const OCI_CONFIG_MEDIA_TYPE: &str = "application/vnd.oci.image.config.v1+json";
+const OCI_EMPTY_MEDIA_TYPE: &str = "application/vnd.oci.empty.v1+json";
+/// Signatures we add to one manifest; cosign itself refuses to read more than a thousand or so.
+const SIGNATURES_MAX: usize = 500;
+
+/// Signs images with one key.
+#[derive(Debug)]
+pub struct Signer {
+    key: PrivateKey,
+}
+
+/// What to sign in the bundle form: the descriptor of an image manifest or index.
+#[derive(Clone, Copy, Debug)]
+pub struct ImageDescriptor<'a> {
+    /// `sha256:<hex>`.
+    pub digest: &'a str,
+    /// Media type of the manifest.
+    pub media_type: &'a str,
+    /// Size of the manifest in bytes.
+    pub size: u64,
+}
+
+/// Bytes and the digest they are pushed under.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blob {
+    /// `sha256:<hex>` of the bytes.
+    pub digest: String,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// Blobs and the manifest that names them: push the blobs first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedArtifact {
+    /// To push as blobs.
+    pub blobs: Vec<Blob>,
+    /// To push as manifest.
+    pub manifest: Blob,
+    /// The manifest's media type.
+    pub media_type: &'static str,
+    /// The tag to push the manifest under; `None`: by digest, as a referrer.
+    pub tag: Option<String>,
+}
+
+/// Why something was not signed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SignError {
+    /// The cryptographic library failed.
+    #[error("the cryptographic library could not sign")]
+    Crypto,
+    /// Nothing that can be signed for.
+    #[error("`{0}` is not a sha256 digest")]
+    Digest(String),
+    /// The manifest to add to is not strict JSON.
+    #[error("existing signature manifest: {0}")]
+    ExistingJson(#[from] JsonError),
+    /// The manifest to add to is something else: it is not overwritten.
+    #[error("existing signature manifest: {0}")]
+    ExistingShape(&'static str),
+    /// The manifest to add to is full.
+    #[error("existing signature manifest: it holds {0} signatures already; remove stale ones")]
+    TooMany(usize),
+}
+
+impl Signer {
+    /// A signer that owns its key.
+    pub fn new(key: PrivateKey) -> Self {
+        Self { key }
+    }
+
+    /// The key it signs with.
+    pub fn key(&self) -> &PrivateKey {
+        &self.key
+    }
+
+    /// Signs `digest` in the simple-signing form that every cosign, skopeo and podman reads. `repository` is
+    /// `host/name`, and goes into the signed payload with `annotations`. `existing` is the manifest found under
+    /// [`cosign::legacy_tag`]: its signatures are kept and this one is added.
+    pub fn sign_simple(
+        &self,
+        digest: &str,
+        repository: &str,
+        annotations: &BTreeMap<String, String>,
+        existing: Option<&[u8]>,
+    ) -> Result<SignedArtifact, SignError> {
+        let tag = cosign::legacy_tag(digest).ok_or_else(|| SignError::Digest(json::quote(digest)))?;
+        let optional = if annotations.is_empty() { Value::Null } else { json!(annotations) };
+        let payload = json!({
+            "critical": {
+                "identity": { "docker-reference": repository },
+                "image": { "docker-manifest-digest": digest },
+                "type": PAYLOAD_TYPE,
+            },
+            "optional": optional,
+        });
+        let payload = Blob::new(payload.to_string().into_bytes());
+        let signature = self.sign(&payload.bytes, Form::Simple)?;
+        let mut layers = existing.map(existing_layers).transpose()?.unwrap_or_default();
+        if layers.len() >= SIGNATURES_MAX {
+            return Err(SignError::TooMany(layers.len()));
+        }
+        layers.push(json!({
+            "mediaType": SIMPLE_SIGNING_MEDIA_TYPE,
+            "size": payload.bytes.len(),
+            "digest": payload.digest,
+            "annotations": { SIGNATURE_ANNOTATION: STANDARD.encode(signature) },
+        }));
+        let diff_ids: Vec<&Value> = layers.iter().filter_map(|layer| layer.get("digest")).collect();
+        let config = json!({
+            "architecture": "",
+            "os": "",
+            "config": {},
+            "rootfs": { "type": "layers", "diff_ids": diff_ids },
+        });
+        let config = Blob::new(config.to_string().into_bytes());
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST_MEDIA_TYPE,
+            "config": {
+                "mediaType": OCI_CONFIG_MEDIA_TYPE,
+                "size": config.bytes.len(),
+                "digest": config.digest,
+            },
+            "layers": layers,
+        });
+        let manifest = Blob::new(manifest.to_string().into_bytes());
+        Ok(SignedArtifact {
+            blobs: vec![payload, config],
+            manifest,
+            media_type: OCI_MANIFEST_MEDIA_TYPE,
+            tag: Some(tag),
+        })
+    }
+
+    /// Signs `image` in the bundle form of cosign 3: a referrer with a DSSE envelope. `annotations` are signed along;
+    /// `now` is seconds since 1970-01-01 UTC and stands in an unsigned annotation.
+    pub fn sign_bundle(
+        &self,
+        image: ImageDescriptor<'_>,
+        annotations: &BTreeMap<String, String>,
+        now: i64,
+    ) -> Result<SignedArtifact, SignError> {
+        let wrong_digest = || SignError::Digest(json::quote(image.digest));
+        let ("sha256", hex) = digest::split(image.digest).ok_or_else(wrong_digest)? else {
+            return Err(wrong_digest());
+        };
+        let statement = json!({
+            "_type": STATEMENT_TYPE,
+            "subject": [{ "digest": { "sha256": hex }, "annotations": annotations }],
+            "predicateType": SIGN_PREDICATE_TYPE,
+            "predicate": {},
+        });
+        let statement = statement.to_string().into_bytes();
+        let signature =
+            self.sign(&pre_authentication_encoding(IN_TOTO_PAYLOAD_TYPE, &statement), Form::Bundle)?;
+        let bundle = json!({
+            "mediaType": BUNDLE_MEDIA_TYPE,
+            "verificationMaterial": { "publicKey": { "hint": self.key.public_key().hint() } },
+            "dsseEnvelope": {
+                "payload": STANDARD.encode(&statement),
+                "payloadType": IN_TOTO_PAYLOAD_TYPE,
+                "signatures": [{ "sig": STANDARD.encode(signature) }],
+            },
+        });
+        let bundle = Blob::new(bundle.to_string().into_bytes());
+        let config = Blob::new(b"{}".to_vec());
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST_MEDIA_TYPE,
+            "artifactType": BUNDLE_MEDIA_TYPE,
+            "config": {
+                "mediaType": OCI_EMPTY_MEDIA_TYPE,
+                "size": config.bytes.len(),
+                "digest": config.digest,
+            },
+            "layers": [{
+                "mediaType": BUNDLE_MEDIA_TYPE,
+                "size": bundle.bytes.len(),
+                "digest": bundle.digest,
+            }],
+            "subject": { "mediaType": image.media_type, "size": image.size, "digest": image.digest },
+            "annotations": {
+                "dev.sigstore.bundle.content": "dsse-envelope",
+                "dev.sigstore.bundle.predicateType": SIGN_PREDICATE_TYPE,
+                "org.opencontainers.image.created": rfc3339(now),
+            },
+        });
+        let manifest = Blob::new(manifest.to_string().into_bytes());
+        Ok(SignedArtifact {
+            blobs: vec![bundle, config],
+            manifest,
+            media_type: OCI_MANIFEST_MEDIA_TYPE,
+            tag: None,
+        })
+    }
+
+    fn sign(&self, message: &[u8], form: Form) -> Result<Vec<u8>, SignError> {
+        let random = SystemRandom::new();
+        let failed = |_| SignError::Crypto;
+        match &self.key.pair {
+            KeyPair::Ecdsa(pair) => sign_ecdsa(pair, self.key.algorithm(), message, form),
+            KeyPair::Ed25519(pair) => Ok(pair.try_sign(message).map_err(failed)?.as_ref().to_vec()),
+            KeyPair::Rsa(pair) => {
+                let mut signature = vec![0; pair.public_modulus_len()];
+                let padding = &algorithms::RSA_PKCS1_SHA256;
+                pair.sign(padding, &random, message, &mut signature).map_err(failed)?;
+                Ok(signature)
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Bundle,
+    Simple,
+}
+
+/// In the simple form every verifier assumes SHA-256, whatever the curve. The library signs P-384 and P-521 with their
+/// own hash only, but ECDSA (FIPS 186-5 § 6.4.1) uses a hash as a number: SHA-256 with leading zeros is the same one.
+fn sign_ecdsa(
+    pair: &EcdsaKeyPair,
+    algorithm: KeyAlgorithm,
+    message: &[u8],
+    form: Form,
+) -> Result<Vec<u8>, SignError> {
+    let failed = |_| SignError::Crypto;
+    let wide = match algorithm {
+        KeyAlgorithm::EcdsaP384 if form == Form::Simple => Some(&SHA384),
+        KeyAlgorithm::EcdsaP521 if form == Form::Simple => Some(&SHA512),
+        _ => None,
+    };
+    let signature = match wide {
+        None => pair.sign(&SystemRandom::new(), message).map_err(failed)?,
+        Some(wide) => {
+            let mut padded = vec![0; wide.output_len() - SHA256.output_len()];
+            padded.extend_from_slice(hash(&SHA256, message).as_ref());
+            let digest = Digest::import_less_safe(&padded, wide).map_err(failed)?;
+            pair.sign_digest(&digest).map_err(failed)?
+        }
+    };
+    Ok(signature.as_ref().to_vec())
+}
+
+impl Blob {
+    fn new(bytes: Vec<u8>) -> Self {
+        Self { digest: digest::sha256(&bytes), bytes }
+    }
+}
+
+/// The layers to keep, exactly as they are: also those we do not understand.
+fn existing_layers(manifest: &[u8]) -> Result<Vec<Value>, SignError> {
+    let shape = SignError::ExistingShape;
+    let manifest = json::parse(manifest, limits::MANIFEST_BYTES_MAX)?;
+    let manifest: &Map<String, Value> = manifest.as_object().ok_or(shape("it is not an object"))?;
+    if manifest.contains_key("manifests") {
+        return Err(shape("it is an index"));
+    }
+    let layers = manifest.get("layers").and_then(Value::as_array).ok_or(shape("it has no layers"))?;
+    Ok(layers.clone())
+}

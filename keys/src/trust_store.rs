@@ -1,6 +1,12 @@
 //! The keys and identities we believe, with their validity windows.
 
+mod public_key;
+
+use std::collections::BTreeMap;
+
 use crate::signature::Subject;
+
+pub use public_key::{KeyAlgorithm, PublicKey, PublicKeyError};
 
 /// Who may vouch. Built once from the policy file; the names in it are what policy rules refer to.
 #[derive(Clone, Debug, Default)]
@@ -14,12 +20,14 @@ pub struct TrustStore {
 pub struct Identity {
     /// The name that policy rules use.
     pub name: String,
+    /// Who is counted by thresholds; `None`: the name. Two identities of one principal count once.
+    pub principal: Option<String>,
     /// Its keys; each is sufficient.
     pub keys: Vec<TrustedKey>,
     /// How the repository inside a simple-signing payload is compared.
     pub repository_match: RepositoryMatch,
     /// Annotations that must stand inside the signed payload with equal values.
-    pub annotations: std::collections::BTreeMap<String, String>,
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// A public key with the time in which it may vouch.
@@ -34,6 +42,8 @@ pub struct TrustedKey {
 }
 
 /// How `critical.identity.docker-reference` is compared with [`Subject::repository`].
+///
+/// A sigstore bundle signs no repository, so only [`RepositoryMatch::Any`] accepts one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum RepositoryMatch {
     /// Not compared: the signature vouches for the digest wherever it lies.
@@ -50,15 +60,53 @@ pub enum RepositoryMatch {
     },
 }
 
-/// A public key that was parsed and is of an algorithm we accept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PublicKey {
-    pub(crate) spki_der: Vec<u8>,
+impl Identity {
+    /// Who is counted: the principal, or the name where none is given.
+    pub fn principal(&self) -> &str {
+        self.principal.as_deref().unwrap_or(&self.name)
+    }
+}
+
+impl TrustedKey {
+    /// Whether the key may vouch at `now`; both ends of the window belong to it.
+    pub fn is_valid_at(&self, now: i64) -> bool {
+        self.not_before.is_none_or(|start| start <= now) && self.not_after.is_none_or(|end| now <= end)
+    }
 }
 
 impl RepositoryMatch {
-    /// Whether a signature made for `signed_repository` may be used for `subject`.
-    pub fn accepts(&self, _signed_repository: &str, _subject: Subject<'_>) -> bool {
-        false
+    /// Whether a signature made for `signed_repository` (`host/name`, perhaps with tag or digest) may be used for
+    /// `subject`.
+    pub fn accepts(&self, signed_repository: &str, subject: Subject<'_>) -> bool {
+        let signed = without_tag(signed_repository);
+        match self {
+            Self::Any => true,
+            Self::Exact => !signed.is_empty() && signed == subject.repository,
+            Self::Remap { prefix, signed_prefix } => {
+                let mapped = replace_prefix(subject.repository, prefix, signed_prefix);
+                !signed.is_empty() && mapped.is_some_and(|mapped| mapped == signed)
+            }
+        }
     }
 }
+
+/// `host:port/name` of `host:port/name:tag@digest`.
+fn without_tag(reference: &str) -> &str {
+    let reference = reference.split('@').next().unwrap_or(reference);
+    let name_start = reference.rfind('/').map_or(0, |slash| slash + 1);
+    match reference[name_start..].find(':') {
+        // Without a slash the colon may belong to a port; such a reference names no repository of a registry.
+        Some(colon) if name_start > 0 => &reference[..name_start + colon],
+        _ => reference,
+    }
+}
+
+/// Replaces a prefix that ends at a path boundary: `a/b` is no prefix of `a/bc`.
+fn replace_prefix(repository: &str, prefix: &str, replacement: &str) -> Option<String> {
+    let rest = repository.strip_prefix(prefix)?;
+    let at_boundary = rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/');
+    at_boundary.then(|| format!("{replacement}{rest}"))
+}
+
+#[cfg(test)]
+mod tests;
