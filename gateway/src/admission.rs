@@ -1,1 +1,96 @@
 //! Door three: what engines and clusters ask before they run a container.
+
+pub mod docker;
+pub mod kubernetes;
+
+use crate::gate::evidence::Runtime;
+use crate::gate::verdict::{Denial, Reason, Verdict};
+use crate::reference::ImageReference;
+
+/// One image that a container would run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Where in the request it stands: ``spec.containers[0] `web` ``.
+    pub place: String,
+    /// The reference, in full form.
+    pub image: ImageReference,
+    /// What the container wants from its host.
+    pub runtime: Runtime,
+}
+
+/// What the gate says about one of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It may run.
+    Admitted {
+        /// The digest that was judged.
+        digest: String,
+        /// What would have been a denial, were it enforced.
+        warnings: Vec<Reason>,
+    },
+    /// It may not.
+    Denied(Denial),
+    /// Nobody knows; an engine must take it for no.
+    Undecided(String),
+}
+
+impl From<Verdict> for Answer {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Allow(admitted) => Self::Admitted {
+                digest: admitted.digest().to_owned(),
+                warnings: admitted.warnings().to_vec(),
+            },
+            Verdict::Deny(denial) => Self::Denied(denial),
+        }
+    }
+}
+
+/// An image of another registry: nobody here has judged it, so the answer is no. `names` are the names under which
+/// engines reach this gateway, host and port; they are compared whole, so that `registry.example.evil` or another port
+/// is another registry.
+pub fn refuse_foreign(image: &ImageReference, names: &[String]) -> Option<Denial> {
+    if names.iter().any(|name| name == image.registry()) {
+        return None;
+    }
+    let ours = names.first().map_or("this gateway", String::as_str);
+    Some(Denial {
+        reasons: vec![Reason {
+            check: "registry".into(),
+            rule: "admission".into(),
+            message: format!("`{image}` is not from `{ours}`, so nothing is known about it"),
+            layer: None,
+            package: None,
+            finding: None,
+            fix: None,
+            next_step: format!("push the image to `{ours}` and run it from there by digest"),
+        }],
+        warnings: Vec::new(),
+    })
+}
+
+/// Reasons for people, one a line, within `bytes_max`; what does not fit is counted.
+fn reasons_text(reasons: &[Reason], bytes_max: usize) -> String {
+    let mut text = String::new();
+    for (index, reason) in reasons.iter().enumerate() {
+        let line = format!("  - {} [{}]; {}\n", reason.message, reason.rule, reason.next_step);
+        if text.len() + line.len() > bytes_max {
+            text.push_str(&format!("  - and {} more\n", reasons.len() - index));
+            break;
+        }
+        text.push_str(&line);
+    }
+    text
+}
+
+/// At most `bytes_max` bytes, cut between characters.
+fn shortened(text: &str, bytes_max: usize) -> String {
+    if text.len() <= bytes_max {
+        return text.to_owned();
+    }
+    let mut end = bytes_max.saturating_sub('…'.len_utf8());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}…", &text[..end])
+}

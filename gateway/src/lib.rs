@@ -16,3 +16,5 @@ pub mod reference;
 pub mod source;
 pub mod server;
 pub mod telemetry;
+#[cfg(test)]
+mod test_data;

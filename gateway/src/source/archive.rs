@@ -170,7 +170,7 @@ impl Archive {
 fn inflate(compressed: File) -> Result<File, ArchiveError> {
     let compressed_bytes = compressed.metadata()?.len();
     let limit =
-        compressed_bytes.saturating_mul(INFLATION_RATIO_MAX).max(INFLATED_BYTES_FREE).min(INFLATED_BYTES_MAX);
+        compressed_bytes.saturating_mul(INFLATION_RATIO_MAX).clamp(INFLATED_BYTES_FREE, INFLATED_BYTES_MAX);
     let mut inflated = tempfile::tempfile()?;
     let mut reader =
         MultiGzDecoder::new(io::BufReader::with_capacity(256 * 1024, compressed)).take(limit + 1);

@@ -35,19 +35,15 @@ fn refusal(name: &str) -> Option<&'static str> {
 
 #[test]
 fn every_recorded_image_loads_or_is_refused_cleanly() {
-    let data = std::env::var_os("PORTCULLIS_TEST_DATA")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"), PathBuf::from);
-    let Ok(list) = std::fs::read_to_string(data.join("images/images.jsonl")) else {
-        println!(
-            "SKIPPED: every_recorded_image_loads_or_is_refused_cleanly: no data at `{}`",
-            data.display()
-        );
+    let test = "every_recorded_image_loads_or_is_refused_cleanly";
+    let Some(data) = crate::test_data::recorded(test, "images") else {
         return;
     };
+    let list = std::fs::read_to_string(data.join("images.jsonl")).unwrap();
     let mut seen = 0;
     for line in list.lines() {
         let entry: serde_json::Value = serde_json::from_str(line).unwrap();
-        let file = data.join("images").join(entry["file"].as_str().unwrap());
+        let file = data.join(entry["file"].as_str().unwrap());
         let name = file
             .file_name()
             .unwrap()
