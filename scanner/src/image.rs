@@ -1,8 +1,24 @@
 //! Stacks layers as an engine would, and remembers which layer brought each file.
 
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
 use crate::advisory::Advisories;
-use crate::layer::LayerReport;
-use crate::report::ScanReport;
+use crate::detectors::Detected;
+use crate::image::config::Config;
+use crate::image::packages::Inventory;
+use crate::image::view::View;
+use crate::layer::entry::printable;
+use crate::layer::{EntryKind, LayerReport};
+use crate::matcher::match_packages;
+use crate::report::{LayerSummary, PermissionFinding, ScanReport, SecretFinding, Unknown};
+
+mod config;
+mod packages;
+mod tree;
+mod view;
+mod waste;
 
 /// One layer of an image, oldest first.
 #[derive(Clone, Debug)]
@@ -11,13 +27,115 @@ pub struct Layer<'a> {
     pub digest: &'a str,
     /// What the walk found.
     pub report: &'a LayerReport,
-    /// `created_by` of the history entry that made it.
+    /// `created_by` of the history entry that made it; where it is `None`, the configuration is asked.
     pub instruction: Option<&'a str>,
+}
+
+/// One entry of the final view.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TreeEntry {
+    /// Path relative to the root, `.` for the root itself; bytes that are no text are escaped.
+    pub path: String,
+    /// What the entry says it is.
+    pub kind: EntryKind,
+    /// Bytes of a regular file, 0 for all else.
+    pub size: u64,
+    /// Target of a link.
+    pub target: Option<String>,
+    /// Index of the layer that wrote it last.
+    pub layer: usize,
 }
 
 /// Stacks the layers, matches what is installed against the advisories and reports. Pure: same input, same bytes.
 /// `config` is the image configuration as served: its environment, labels and history are searched for secrets too.
-pub fn scan(_layers: &[Layer<'_>], _config: &[u8], _advisories: Option<&Advisories>) -> ScanReport {
-    let _ = (_layers, _config, _advisories);
-    unreachable!("written with the stacker")
+pub fn scan(layers: &[Layer<'_>], config: &[u8], advisories: Option<&Advisories>) -> ScanReport {
+    let config = Config::parse(config);
+    let view = View::new(layers);
+    let inventory = Inventory::new(&view);
+    let matched = match_packages(inventory.distribution.as_ref(), &inventory.packages, advisories);
+    let mut unknown: Vec<Unknown> = inventory.unknown.into_iter().collect();
+    unknown.extend(view.unknown.iter().cloned());
+    unknown.extend(matched.unknown);
+    unknown.sort();
+    unknown.dedup();
+    let (mut secrets, permissions) = findings(&view);
+    secrets.extend(config.secrets());
+    secrets.sort();
+    ScanReport {
+        distribution: inventory.distribution,
+        packages: inventory.packages,
+        findings: matched.findings,
+        unknown,
+        secrets,
+        permissions,
+        waste: waste::waste(&view),
+        layers: summaries(layers, &config),
+        advisories: advisories.map(Advisories::revision),
+    }
+}
+
+/// What a container would see, in the order of paths. Directories that only paths imply are not listed.
+pub fn final_tree(layers: &[Layer<'_>]) -> Vec<TreeEntry> {
+    let mut entries = Vec::new();
+    View::new(layers).stack.tree.for_each(|path, node| {
+        let (Some(id), Some((kind, target))) = (node.entry, &node.listed) else { return };
+        let is_link = matches!(kind, EntryKind::HardLink | EntryKind::Symlink);
+        entries.push(TreeEntry {
+            path: if path.is_empty() { ".".to_owned() } else { printable(path) },
+            kind: *kind,
+            size: if *kind == EntryKind::File { node.size } else { 0 },
+            target: is_link.then(|| printable(target)),
+            layer: usize::try_from(id.layer).expect("counted from an index"),
+        });
+    });
+    entries
+}
+
+/// The instruction that made each of `layers` layers, from the history of an image configuration; `None` where the
+/// history does not tell or does not fit.
+pub fn instructions(config: &[u8], layers: usize) -> Vec<Option<String>> {
+    Config::parse(config).instructions(layers)
+}
+
+fn findings(view: &View<'_>) -> (Vec<SecretFinding>, Vec<PermissionFinding>) {
+    let detected: std::collections::HashSet<_> = view.detections().map(|(id, _)| id).collect();
+    let described = view.described(|id| detected.contains(&id));
+    let (mut secrets, mut permissions) = (Vec::new(), Vec::new());
+    for (id, detection) in view.detections() {
+        let Some(entry) = described.get(&id) else { continue };
+        let layer = usize::try_from(id.layer).expect("counted from an index");
+        let visible = view.visible.get(&id);
+        match &detection.detected {
+            Detected::Secret { rule, value_sha256, preview } => secrets.push(SecretFinding {
+                rule: rule.clone(),
+                path: entry.path.clone(),
+                layer: Some(layer),
+                deleted_later: visible.is_none(),
+                value_sha256: value_sha256.clone(),
+                preview: preview.clone(),
+            }),
+            Detected::Permission(kind) => permissions.extend(visible.map(|path| PermissionFinding {
+                kind: *kind,
+                path: if path.is_empty() { ".".to_owned() } else { path.clone() },
+                mode: entry.mode,
+                layer,
+            })),
+        }
+    }
+    permissions.sort();
+    (secrets, permissions)
+}
+
+fn summaries(layers: &[Layer<'_>], config: &Config) -> Vec<LayerSummary> {
+    let told = config.instructions(layers.len());
+    let summary = |(layer, told): (&Layer<'_>, Option<String>)| LayerSummary {
+        digest: layer.digest.to_owned(),
+        diff_id: layer.report.diff_id.clone(),
+        instruction: layer.instruction.map(Cow::Borrowed).or(told.map(Cow::Owned)).map(Cow::into_owned),
+        compressed_bytes: layer.report.compressed_bytes,
+        uncompressed_bytes: layer.report.uncompressed_bytes,
+        file_bytes: layer.report.file_bytes,
+        entries: layer.report.entries(),
+    };
+    layers.iter().zip(told).map(summary).collect()
 }

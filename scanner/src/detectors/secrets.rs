@@ -49,6 +49,11 @@ pub(crate) fn search(text: &[u8]) -> Vec<Detected> {
     found
 }
 
+/// Whether a value that its name calls a credential can be one: a placeholder or a word cannot.
+pub(crate) fn looks_random(value: &[u8]) -> bool {
+    judge::password(value) && judge::random(value)
+}
+
 /// A finding without its value.
 pub(crate) fn finding(rule: &str, value: &[u8]) -> Detected {
     let preview: String = String::from_utf8_lossy(value).chars().take(PREVIEW_CHARACTERS).collect();

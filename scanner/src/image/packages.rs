@@ -1,0 +1,181 @@
+//! What is installed in the final view, where each package came from, and what contradicts itself.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::extractors::Extracted;
+use crate::image::tree::{EntryId, Lookup, Shape};
+use crate::image::view::View;
+use crate::layer::Extraction;
+use crate::package::{Distribution, Package, PackageKind};
+use crate::report::{ImagePackage, Unknown};
+
+/// What the package databases say.
+#[derive(Default)]
+pub(super) struct Inventory {
+    pub(super) distribution: Option<Distribution>,
+    pub(super) packages: Vec<ImagePackage>,
+    pub(super) unknown: BTreeSet<Unknown>,
+}
+
+/// Places where a package manager looks for its database, and who reads it. Such a place may be a link, or lie behind
+/// one; what stands at its end must have been read.
+const DATABASES: [(&str, &str); 3] =
+    [("lib/apk/db/installed", "apk"), ("usr/lib/apk/db/installed", "apk"), ("var/lib/dpkg/status", "dpkg")];
+
+/// What stays behind when a database is deleted to hide what is installed.
+const LEFTOVERS: [(&str, PackageKind); 7] = [
+    ("lib/apk/db/scripts.tar", PackageKind::Apk),
+    ("lib/apk/db/triggers", PackageKind::Apk),
+    ("sbin/apk", PackageKind::Apk),
+    ("usr/lib/apk/db/scripts.tar", PackageKind::Apk),
+    ("usr/bin/dpkg", PackageKind::Deb),
+    ("var/lib/dpkg/available", PackageKind::Deb),
+    ("var/lib/dpkg/info", PackageKind::Deb),
+];
+
+impl Inventory {
+    pub(super) fn new(view: &View<'_>) -> Self {
+        let mut inventory = Self::default();
+        let by_entry: HashMap<EntryId, &Extraction> = view.extractions().collect();
+        inventory.find_distribution(view, &by_entry);
+        inventory.collect_packages(view);
+        for (place, extractor) in DATABASES {
+            inventory.check_place(view, &by_entry, place, extractor);
+        }
+        inventory.check_deleted(view);
+        if inventory.packages.is_empty() && inventory.unknown.is_empty() {
+            inventory.unknown.insert(Unknown::NothingRecognised);
+        }
+        inventory
+    }
+
+    /// os-release(5): `etc` goes before `usr/lib`.
+    fn find_distribution(&mut self, view: &View<'_>, by_entry: &HashMap<EntryId, &Extraction>) {
+        for place in ["etc/os-release", "usr/lib/os-release"] {
+            let content = match view.stack.tree.lookup(place.as_bytes()) {
+                Lookup::Missing => continue,
+                Lookup::Broken => return self.broken(place, 0, "a link that leads nowhere"),
+                Lookup::Found(node) => match view.stack.tree.node(node).shape {
+                    Shape::File(content) => content,
+                    _ => return self.broken(place, 0, "not a file"),
+                },
+            };
+            match by_entry.get(&content).map(|extraction| &extraction.found) {
+                Some(Ok(Extracted::Distribution(distribution))) => {
+                    self.distribution = Some(distribution.clone())
+                }
+                Some(Err(problem)) => self.broken(place, layer(content), problem),
+                _ => self.broken(place, layer(content), "a link to a file of another kind"),
+            }
+            return;
+        }
+    }
+
+    fn collect_packages(&mut self, view: &View<'_>) {
+        let mut origins: HashMap<(&str, &Package), usize> = HashMap::new();
+        for (id, extraction) in view.extractions() {
+            let visible = view.visible.get(&id);
+            match &extraction.found {
+                Ok(Extracted::Packages(packages)) => {
+                    for package in packages {
+                        // A system has one database, wherever it is moved; language packages are told by place.
+                        let place = match package.kind {
+                            PackageKind::Apk | PackageKind::Deb => "",
+                            PackageKind::Npm | PackageKind::Python => visible.map_or("", String::as_str),
+                        };
+                        let origin = *origins.entry((place, package)).or_insert(layer(id));
+                        if let Some(path) = visible {
+                            self.packages.push(ImagePackage {
+                                package: package.clone(),
+                                path: path.clone(),
+                                layer: origin,
+                            });
+                        }
+                    }
+                }
+                Ok(Extracted::Unsupported) => {
+                    if let Some(path) = visible {
+                        self.unknown
+                            .insert(Unknown::UnsupportedDatabase { path: path.clone(), layer: layer(id) });
+                    }
+                }
+                Ok(Extracted::Distribution(_)) => {}
+                Err(problem) => {
+                    // `os-release` is judged at its place; files of that name elsewhere say nothing.
+                    if let Some(path) = visible.filter(|_| extraction.extractor != "os-release") {
+                        self.broken(path, layer(id), problem);
+                    }
+                }
+            }
+        }
+        self.packages.sort();
+        self.packages.dedup();
+    }
+
+    /// A database behind a link must have been read as one, or packages could hide behind the link.
+    fn check_place(
+        &mut self,
+        view: &View<'_>,
+        by_entry: &HashMap<EntryId, &Extraction>,
+        place: &str,
+        extractor: &str,
+    ) {
+        match view.stack.tree.lookup(place.as_bytes()) {
+            Lookup::Missing => {}
+            Lookup::Broken => self.broken(place, 0, "a link that leads nowhere"),
+            Lookup::Found(node) => match view.stack.tree.node(node).shape {
+                Shape::File(content) => {
+                    let read =
+                        by_entry.get(&content).is_some_and(|extraction| extraction.extractor == extractor);
+                    if !read {
+                        self.broken(place, layer(content), "a link to a file of another name");
+                    }
+                }
+                _ => self.broken(place, 0, "not a file"),
+            },
+        }
+    }
+
+    /// Packages that earlier layers list, or traces of a package manager, without any package in the final view.
+    fn check_deleted(&mut self, view: &View<'_>) {
+        let mut missing: BTreeMap<PackageKind, (String, usize)> = BTreeMap::new();
+        for (id, extraction) in view.extractions() {
+            let Ok(Extracted::Packages(packages)) = &extraction.found else { continue };
+            let system = packages.first().map(|package| package.kind);
+            if let Some(kind @ (PackageKind::Apk | PackageKind::Deb)) = system {
+                let by = view.stack.hidden_by.get(&id).map_or(layer(id), |layer| to_index(*layer));
+                missing.insert(kind, (format!("the database of the `{}` packages", kind.purl_type()), by));
+            }
+        }
+        for (trace, kind) in LEFTOVERS {
+            if matches!(view.stack.tree.lookup(trace.as_bytes()), Lookup::Found(_)) {
+                missing.entry(kind).or_insert_with(|| (trace.to_owned(), 0));
+            }
+        }
+        for (kind, (path, layer)) in missing {
+            if !self.packages.iter().any(|package| package.package.kind == kind) {
+                self.broken(
+                    &path,
+                    layer,
+                    "there are traces of a package manager but no package list: it was deleted",
+                );
+            }
+        }
+    }
+
+    fn broken(&mut self, path: &str, layer: usize, problem: &str) {
+        self.unknown.insert(Unknown::BrokenDatabase {
+            path: path.to_owned(),
+            layer,
+            problem: problem.to_owned(),
+        });
+    }
+}
+
+fn layer(id: EntryId) -> usize {
+    to_index(id.layer)
+}
+
+fn to_index(layer: u32) -> usize {
+    usize::try_from(layer).expect("counted from an index")
+}
