@@ -2,6 +2,11 @@
 
 pub mod completions;
 pub mod demo;
+mod registry_access;
+mod secret_input;
+pub mod sign;
+pub mod verify;
+pub mod wait;
 
 use std::io;
 use std::process::ExitCode;
@@ -32,6 +37,9 @@ struct CommandLine {
 #[derive(Debug, Subcommand)]
 enum Command {
     Completions(completions::Args),
+    Sign(sign::Args),
+    Verify(verify::Args),
+    Wait(wait::Args),
 }
 
 /// The caller's mistake: a wrong argument, an unreadable configuration. Ends the program with [`EXIT_USAGE`].
@@ -54,6 +62,9 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Completions(args) => completions::run(args),
+        Command::Sign(args) => sign::run(args),
+        Command::Verify(args) => verify::run(args),
+        Command::Wait(args) => wait::run(args),
     }
 }
 

@@ -13,8 +13,8 @@ pub mod gate;
 pub mod manifest;
 pub mod records;
 pub mod reference;
-pub mod source;
 pub mod server;
+pub mod source;
 pub mod telemetry;
 #[cfg(test)]
 mod test_data;

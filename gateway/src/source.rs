@@ -5,7 +5,9 @@ pub mod archive;
 pub mod credentials;
 mod docker_archive;
 mod oci_layout;
+pub mod publish;
 pub mod registry;
+pub mod signatures;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -184,6 +184,9 @@ mod tests {
         std::fs::write(&path, hello_program("hello from the demo")).expect("written");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("made executable");
         let output = std::process::Command::new(&path).output().expect("starts");
-        assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(0), b"hello from the demo\n".as_slice()));
+        assert_eq!(
+            (output.status.code(), output.stdout.as_slice()),
+            (Some(0), b"hello from the demo\n".as_slice())
+        );
     }
 }

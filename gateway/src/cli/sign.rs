@@ -1,0 +1,119 @@
+//! `portcullis sign IMAGE --key FILE`: resolves the image once, signs its digest, pushes the signature beside it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use keys::keyring;
+use keys::limits::KEY_FILE_BYTES_MAX;
+use keys::signer::{ImageDescriptor, SignedArtifact, Signer};
+use oci_distribution::RegistryOperation;
+
+use super::UsageError;
+use super::registry_access::RegistryAccess;
+use super::secret_input::KeyPassword;
+use crate::clock::Clock;
+use crate::digest::Digest;
+use crate::manifest::Manifest;
+use crate::reference::ImageReference;
+use crate::source::publish::publish;
+use crate::source::registry::Remote;
+
+/// Sign an image in its registry with a cosign-compatible key.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The image; better by digest (name@sha256:…) than by tag.
+    image: ImageReference,
+    /// Encrypted private key, made by `portcullis keys generate` or `cosign generate-key-pair`.
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    #[command(flatten)]
+    password: KeyPassword,
+    /// How the signature is stored.
+    #[arg(long, value_enum, default_value_t = Form::Both)]
+    form: Form,
+    /// Signed along with the digest; policies can require it. May be repeated.
+    #[arg(short = 'a', long = "annotation", value_name = "KEY=VALUE")]
+    annotations: Vec<String>,
+    #[command(flatten)]
+    registry: RegistryAccess,
+}
+
+/// Storage forms, see [`keys::signature::SignatureForm`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Form {
+    /// Both: every client finds one.
+    Both,
+    /// A sigstore bundle as an OCI referrer (cosign 3).
+    Bundle,
+    /// The `.sig` tag with a simple-signing payload (cosign 1 and 2, skopeo, podman).
+    Simple,
+}
+
+/// Signs and pushes.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let annotations = annotations(&args.annotations)?;
+    let pem = std::fs::read(&args.key)
+        .with_context(|| UsageError(format!("cannot read the key `{}`", args.key.display())))?;
+    let pem = String::from_utf8(pem)
+        .ok()
+        .filter(|pem| pem.len() <= KEY_FILE_BYTES_MAX)
+        .with_context(|| UsageError(format!("`{}` is no PEM file", args.key.display())))?;
+    let key = keyring::decrypt(&pem, &args.password.read()?)
+        .with_context(|| UsageError(format!("cannot open the key `{}`", args.key.display())))?;
+    let signer = Signer::new(key);
+    let remote = args.registry.remote(&args.image)?;
+    remote.log_in(RegistryOperation::Push)?;
+    if args.image.digest().is_none() {
+        eprintln!(
+            "warning: `{}` is a tag, which may move between your build and this signature; sign name@sha256:… instead",
+            args.image
+        );
+    }
+    let manifest = remote
+        .manifest(args.image.target())?
+        .with_context(|| format!("the registry does not have `{}`", args.image))?;
+    for artifact in sign(&signer, &remote, &args.image, &manifest, &annotations, args.form)? {
+        let published = publish(&remote, &Digest::parse(&manifest.digest)?, &artifact)?;
+        let place = published.tag.map_or_else(String::new, |tag| format!(" (tag {tag})"));
+        println!("{}@{} signed: {}{place}", args.image.name(), manifest.digest, published.digest);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn sign(
+    signer: &Signer,
+    remote: &Remote,
+    image: &ImageReference,
+    manifest: &Manifest,
+    annotations: &BTreeMap<String, String>,
+    form: Form,
+) -> anyhow::Result<Vec<SignedArtifact>> {
+    let mut signed = Vec::new();
+    if form != Form::Bundle {
+        let tag = keys::cosign::legacy_tag(&manifest.digest).context("the digest has no signature tag")?;
+        // Others' signatures lie under the same tag and must stay.
+        let existing = remote.manifest_bytes(&tag)?;
+        signed.push(signer.sign_simple(&manifest.digest, &image.name(), annotations, existing.as_deref())?);
+    }
+    if form != Form::Simple {
+        let descriptor = ImageDescriptor {
+            digest: &manifest.digest,
+            media_type: &manifest.media_type,
+            size: manifest.bytes.len() as u64,
+        };
+        signed.push(signer.sign_bundle(descriptor, annotations, Clock::system().now())?);
+    }
+    Ok(signed)
+}
+
+pub(super) fn annotations(pairs: &[String]) -> anyhow::Result<BTreeMap<String, String>> {
+    pairs
+        .iter()
+        .map(|pair| match pair.split_once('=') {
+            Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+            _ => Err(UsageError(format!("`--annotation {pair}`: expected KEY=VALUE")).into()),
+        })
+        .collect()
+}

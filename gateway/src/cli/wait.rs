@@ -1,0 +1,71 @@
+//! `portcullis wait IMAGE@DIGEST`: asks as a consumer until the image is released, refused, or the time is up.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::registry_access::RegistryAccess;
+use super::{EXIT_DENIED, EXIT_UNDECIDED, UsageError};
+use crate::clock;
+use crate::reference::ImageReference;
+use crate::source::registry::RemoteError;
+
+/// Pause between two questions.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Wait until consumers may pull an image.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The image, by digest: a tag may name another image by the time it is released.
+    image: ImageReference,
+    /// How long to wait: `90s`, `5m`.
+    #[arg(long, default_value = "5m", value_parser = humantime::parse_duration)]
+    timeout: Duration,
+    #[command(flatten)]
+    registry: RegistryAccess,
+}
+
+/// Asks until there is an answer. A producer sees staged images, too, so the login of the push is not used: without
+/// `--username` of a consumer the question is asked as anybody would.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let digest = args
+        .image
+        .digest()
+        .with_context(|| UsageError(format!("`{}` names no digest; wait for name@sha256:…", args.image)))?;
+    let remote = args.registry.remote_without_login(&args.image)?;
+    let started = clock::instant();
+    let mut last = String::from("nobody has pushed it yet");
+    loop {
+        match remote.manifest_bytes(digest.as_str()) {
+            Ok(Some(_)) => {
+                println!("{} is released", args.image);
+                return Ok(ExitCode::SUCCESS);
+            }
+            Ok(None) => "the registry does not show it to consumers yet".clone_into(&mut last),
+            Err(RemoteError::Denied(reasons)) if is_waiting(&reasons) => last = reasons,
+            Err(RemoteError::Denied(reasons)) => {
+                println!("{} is refused: {reasons}", args.image);
+                return Ok(ExitCode::from(EXIT_DENIED));
+            }
+            Err(error @ (RemoteError::Unavailable(_) | RemoteError::Connection(_))) => {
+                last = error.to_string()
+            }
+            Err(error) => return Err(error).context("cannot ask whether the image is released"),
+        }
+        if clock::elapsed(started) + PAUSE > args.timeout {
+            eprintln!(
+                "error: {} was not released within {}: {last}",
+                args.image,
+                humantime::format_duration(args.timeout)
+            );
+            return Ok(ExitCode::from(EXIT_UNDECIDED));
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// A staged image is denied to consumers until it is released; that is no refusal.
+fn is_waiting(reasons: &str) -> bool {
+    reasons.contains("staged")
+}
