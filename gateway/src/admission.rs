@@ -3,6 +3,7 @@
 pub mod docker;
 pub mod kubernetes;
 
+use crate::gate::Checkpoint;
 use crate::gate::evidence::Runtime;
 use crate::gate::verdict::{Denial, Reason, Verdict};
 use crate::reference::ImageReference;
@@ -54,19 +55,10 @@ pub fn refuse_foreign(image: &ImageReference, names: &[String]) -> Option<Denial
         return None;
     }
     let ours = names.first().map_or("this gateway", String::as_str);
-    Some(Denial {
-        reasons: vec![Reason {
-            check: "registry".into(),
-            rule: "admission".into(),
-            message: format!("`{image}` is not from `{ours}`, so nothing is known about it"),
-            layer: None,
-            package: None,
-            finding: None,
-            fix: None,
-            next_step: format!("push the image to `{ours}` and run it from there by digest"),
-        }],
-        warnings: Vec::new(),
-    })
+    let message = format!("`{image}` is not from `{ours}`, so nothing is known about it");
+    let next_step = format!("push the image to `{ours}` and run it from there by digest");
+    let reason = Reason::new("registry", "admission", message, next_step);
+    Some(Denial::new(image.to_string(), Checkpoint::Admit, vec![reason]))
 }
 
 /// Reasons for people, one a line, within `bytes_max`; what does not fit is counted.

@@ -1,12 +1,30 @@
 //! `decide(checkpoint, evidence, policy)`: the heart. Pure and total; every door ends here.
+//!
+//! | Checkpoint | What is asked |
+//! |---|---|
+//! | `push` | rule, integrity, scan, image; signatures only where the rule says `when = "before-push"` |
+//! | `release` | as `push`, and signatures always |
+//! | `pull` | as `release`, and: is it released, was it asked for as the rule's `pin` wants |
+//! | `admit` | as `pull`, and: may a container ask for this at run time |
+//!
+//! What cannot run (a signature, an SBOM, an index of such) is asked only for a rule, state and pin, and is never
+//! admitted. What was judged before ([`evidence::Content::Judged`]) is not weighed again at `pull` and `admit`.
 
+pub mod assemble;
+mod checks;
 pub mod evidence;
+pub mod explain;
 pub mod policy;
 pub mod verdict;
+mod waivers;
+pub mod words;
 
+use std::fmt;
+
+use checks::{Objection, Question};
 use evidence::Evidence;
-use policy::Policy;
-use verdict::Verdict;
+use policy::{Enforcement, Level, Policy};
+use verdict::{Admitted, Denial, REASONS_MAX, Reason, Verdict};
 
 /// The moment at which a question is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -22,8 +40,92 @@ pub enum Checkpoint {
     Release,
 }
 
+impl Checkpoint {
+    /// `push`, `release`, `pull` or `admit`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Admit => "admit",
+            Self::Pull => "pull",
+            Self::Push => "push",
+            Self::Release => "release",
+        }
+    }
+}
+
+impl fmt::Display for Checkpoint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
 /// Answers one question about one image. "Could not decide" is not an answer: whoever gathers evidence returns an
 /// error for that, and fails closed.
-pub fn decide(_checkpoint: Checkpoint, _evidence: &Evidence, _policy: &Policy) -> Verdict {
-    unreachable!("written with the checks")
+pub fn decide(checkpoint: Checkpoint, evidence: &Evidence, policy: &Policy) -> Verdict {
+    let Some(rule) = policy.rule_for(&evidence.repository) else {
+        return Verdict::Deny(Denial::new(evidence.reference(), checkpoint, vec![no_rule(evidence)]));
+    };
+    let question = Question { checkpoint, evidence, rule };
+    let required = checks::required(&question);
+    let mut tally = Tally { required: required.len(), ..Tally::default() };
+    let exceptions = waivers::applicable(policy, &evidence.repository);
+    for check in required {
+        let mut objections = Vec::new();
+        check.ask(&question, &mut objections);
+        for objection in &mut objections {
+            waivers::apply(objection, &exceptions, evidence.as_of);
+        }
+        tally.count(objections, rule.enforce);
+    }
+    tally.verdict(&question)
 }
+
+/// Satisfied checks against required ones: "allow" is a sum that comes out right, never an empty list of errors.
+#[derive(Default)]
+struct Tally {
+    required: usize,
+    satisfied: usize,
+    denials: Vec<Reason>,
+    warnings: Vec<Reason>,
+    shadowed: Vec<Reason>,
+}
+
+impl Tally {
+    fn count(&mut self, objections: Vec<Objection>, enforcement: Enforcement) {
+        let denials_before = self.denials.len();
+        for objection in objections {
+            let softened = !objection.unconditional;
+            match (objection.level, enforcement) {
+                (Level::Off, _) => {}
+                (Level::Warn, _) => self.warnings.push(objection.reason),
+                (Level::Deny, Enforcement::Shadow) if softened => self.shadowed.push(objection.reason),
+                (Level::Deny, Enforcement::Warn) if softened => self.warnings.push(objection.reason),
+                (Level::Deny, _) => self.denials.push(objection.reason),
+            }
+        }
+        if self.denials.len() == denials_before {
+            self.satisfied += 1;
+        }
+    }
+
+    fn verdict(mut self, question: &Question<'_>) -> Verdict {
+        let Question { checkpoint, evidence, rule } = question;
+        Reason::sort(&mut self.warnings);
+        self.warnings.truncate(REASONS_MAX);
+        if self.required > 0 && self.satisfied == self.required && self.denials.is_empty() {
+            Reason::sort(&mut self.shadowed);
+            self.shadowed.truncate(REASONS_MAX);
+            return Verdict::Allow(Admitted::new(evidence.digest.clone(), self.warnings, self.shadowed));
+        }
+        let denial = Denial::new(evidence.reference(), *checkpoint, self.denials);
+        Verdict::Deny(Denial { warnings: self.warnings, help: rule.help.clone(), ..denial })
+    }
+}
+
+fn no_rule(evidence: &Evidence) -> Reason {
+    let message = format!("no policy rule matches `{}`", words::printable(&evidence.repository, 300));
+    let next_step = "ask the policy's owner to add a [[rule]] whose `images` match, or check the name for a typing mistake";
+    Reason::new("rule", "none", message, next_step)
+}
+
+#[cfg(test)]
+mod tests;

@@ -18,12 +18,44 @@ pub struct Evidence {
     pub as_of: i64,
     /// What the manifest is.
     pub content: Content,
-    /// Signatures found for this digest, or for an index that lists it.
+    /// Signatures found for this digest, or for one of [`Evidence::parents`].
     pub signatures: Verification,
+    /// Digests of indexes in this repository that list this manifest: a signature on one of them vouches for it too.
+    pub parents: Vec<String>,
     /// Where it stands; [`State::Unknown`] for doors that ask without a store.
     pub state: State,
     /// What the caller asks to do with it (admission only).
     pub runtime: Runtime,
+}
+
+impl Evidence {
+    /// Evidence with nothing in favour: no signature, no parent, no state, no tag.
+    pub fn new(
+        repository: impl Into<String>,
+        digest: impl Into<String>,
+        as_of: i64,
+        content: Content,
+    ) -> Self {
+        Self {
+            repository: repository.into(),
+            tag: None,
+            digest: digest.into(),
+            as_of,
+            content,
+            signatures: Verification::default(),
+            parents: Vec::new(),
+            state: State::Unknown,
+            runtime: Runtime::default(),
+        }
+    }
+
+    /// `registry.example/prod/app:1.2@sha256:…`, for people.
+    pub fn reference(&self) -> String {
+        match &self.tag {
+            Some(tag) => format!("{}:{tag}@{}", self.repository, self.digest),
+            None => format!("{}@{}", self.repository, self.digest),
+        }
+    }
 }
 
 /// What a manifest is, for the gate.
@@ -40,6 +72,10 @@ pub enum Content {
         /// Sum of blob sizes in bytes.
         size: u64,
     },
+    /// Weighed before: the records say that `release` was allowed under the policy and trust in force. Its facts are
+    /// not gathered again, so [`super::decide`] asks only what depends on the caller (state, pin, runtime), and only
+    /// at `pull` and `admit`.
+    Judged,
 }
 
 /// One platform of an index.
@@ -66,6 +102,8 @@ pub struct ImageFacts {
     pub base: Option<BaseImage>,
     /// `diff_ids` of the configuration, oldest first.
     pub diff_ids: Vec<String>,
+    /// What contradicts itself between manifest, configuration and layers; any entry refuses.
+    pub problems: Vec<String>,
 }
 
 /// A base image as annotations claim it.

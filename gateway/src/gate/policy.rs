@@ -1,5 +1,220 @@
-//! Rules from a file, parsed once into a form that cannot be wrong.
+//! Rules from a file, parsed once into a form that cannot be wrong, or refused with every mistake at once.
+//!
+//! The first `[[rule]]` in file order whose `images` match decides; no match means deny. Whatever lets an image pass
+//! unjudged has to be written out in a word that ends in `-unsafe`.
+
+mod exception;
+mod identity;
+mod pattern;
+mod reader;
+mod rule;
+mod starter;
+mod values;
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+use keys::trust_store::TrustStore;
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+use toml::de::DeTable;
+
+pub use exception::{Exception, Waives};
+pub use identity::IdentitySummary;
+pub use pattern::{Pattern, PatternError};
+pub use reader::Mistake;
+use reader::{Mistakes, Place, Section};
+pub use rule::{
+    BaseRule, ImageRule, Pin, PinRule, Rule, RuntimeRule, ScanRule, SignatureRule, User, When, Worst,
+};
+pub use starter::{STARTER_KEY_PATH, starter};
+pub use values::{Enforcement, Level, Share, format_bytes};
 
 /// A parsed policy.
 #[derive(Clone, Debug)]
-pub struct Policy {}
+pub struct Policy {
+    digest: String,
+    trust_store: TrustStore,
+    identities: Vec<IdentitySummary>,
+    rules: Vec<Rule>,
+    exceptions: Vec<Exception>,
+}
+
+/// Every mistake of a policy file, in the order of its lines.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct PolicyErrors(pub Vec<Mistake>);
+
+impl fmt::Display for PolicyErrors {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.0.len();
+        write!(formatter, "the policy has {count} {}", if count == 1 { "mistake" } else { "mistakes" })?;
+        self.0.iter().try_for_each(|mistake| write!(formatter, "\n{mistake}"))
+    }
+}
+
+/// Reads a file that the policy names, relative to the policy file's own folder.
+pub type ReadFile<'a> = dyn Fn(&Path) -> io::Result<Vec<u8>> + 'a;
+
+/// A policy is written by people; more than this is not.
+const POLICY_BYTES_MAX: usize = 1 << 20;
+
+impl Policy {
+    /// Parses a policy file. `read_file` fetches the public keys it names, and nothing else.
+    ///
+    /// # Errors
+    /// All mistakes, each with line, key, what is wrong and what would be right.
+    pub fn parse(text: &str, read_file: &ReadFile<'_>) -> Result<Self, PolicyErrors> {
+        let mut mistakes = Mistakes::new(text);
+        if text.len() > POLICY_BYTES_MAX {
+            let problem = format!("the file has {} bytes, more than {POLICY_BYTES_MAX}", text.len());
+            mistakes.note(&Place::whole_file(), problem, "split the rules by registry");
+            return Err(PolicyErrors(mistakes.into_sorted()));
+        }
+        let (document, syntax_errors) = DeTable::parse_recoverable(text);
+        if !syntax_errors.is_empty() {
+            for error in &syntax_errors {
+                mistakes.note(&Place::at(error.span()), format!("no TOML: {}", error.message()), "");
+            }
+            return Err(PolicyErrors(mistakes.into_sorted()));
+        }
+        let mut key_files = KeyFiles { read_file, digest: Sha256::new() };
+        let policy = parse_document(document.get_ref(), &mut key_files, &mut mistakes);
+        let mistakes = mistakes.into_sorted();
+        if !mistakes.is_empty() {
+            return Err(PolicyErrors(mistakes));
+        }
+        key_files.absorb(text.as_bytes());
+        let digest = format!("sha256:{}", hex::encode(key_files.digest.finalize()));
+        Ok(Self { digest, ..policy })
+    }
+
+    /// `sha256:…` over the file and every key file it names: part of every verdict's key.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// Who may vouch; what [`keys::verify::verify`] asks for.
+    pub fn trust_store(&self) -> &TrustStore {
+        &self.trust_store
+    }
+
+    /// The rules in file order.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// The exceptions in file order.
+    pub fn exceptions(&self) -> &[Exception] {
+        &self.exceptions
+    }
+
+    /// The first rule for a repository (`host/path`), if any.
+    pub fn rule_for(&self, repository: &str) -> Option<&Rule> {
+        self.rules.iter().find(|rule| rule.images.iter().any(|pattern| pattern.matches(repository)))
+    }
+
+    /// What is in force, defaults filled in, for `policy check` and `config check`.
+    pub fn effective(&self) -> impl Serialize + '_ {
+        #[derive(Serialize)]
+        struct Effective<'a> {
+            digest: &'a str,
+            identities: &'a [IdentitySummary],
+            rules: &'a [Rule],
+            exceptions: &'a [Exception],
+        }
+        let Self { digest, identities, rules, exceptions, .. } = self;
+        Effective { digest, identities, rules, exceptions }
+    }
+}
+
+/// The files that a policy names, hashed as they are read: the same name with other bytes is another policy.
+struct KeyFiles<'a> {
+    read_file: &'a ReadFile<'a>,
+    digest: Sha256,
+}
+
+impl KeyFiles<'_> {
+    fn read(&mut self, path: &str) -> io::Result<Vec<u8>> {
+        let bytes = (self.read_file)(Path::new(path))?;
+        self.absorb(path.as_bytes());
+        self.absorb(&bytes);
+        Ok(bytes)
+    }
+
+    /// Length first, so that no two lists of files give the same bytes.
+    fn absorb(&mut self, bytes: &[u8]) {
+        self.digest.update(bytes.len().to_be_bytes());
+        self.digest.update(bytes);
+    }
+}
+
+fn parse_document(
+    document: &DeTable<'_>,
+    key_files: &mut KeyFiles<'_>,
+    mistakes: &mut Mistakes<'_>,
+) -> Policy {
+    let mut root = Section::new(Place::whole_file(), document);
+    let (mut identities, mut trust_store) = (Vec::new(), TrustStore::default());
+    for section in sections(&mut root, "identity", mistakes) {
+        if let Some((identity, summary)) = identity::parse(section, key_files, mistakes) {
+            trust_store.identities.push(identity);
+            identities.push(summary);
+        }
+    }
+    // Names are collected from broken identities too, so that one bad key file is not followed by false complaints.
+    let identity_sections = sections(&mut root, "identity", &mut Mistakes::new(""));
+    let names = identity::names(&identity_sections, mistakes);
+    let mut rules: Vec<Rule> = Vec::new();
+    let rule_sections = sections(&mut root, "rule", mistakes);
+    if rule_sections.is_empty() {
+        let hint = "a policy without rules refuses every image; add `[[rule]]` with `images = [\"registry.example/**\"]`";
+        mistakes.note(&Place::whole_file(), "there is no `[[rule]]`", hint);
+    }
+    for section in rule_sections {
+        let place = section.place.clone();
+        let Some(rule) = rule::parse(section, &names, mistakes) else { continue };
+        rule::refuse_hidden(&rule, &rules, &place, mistakes);
+        rules.push(rule);
+    }
+    let exceptions = sections(&mut root, "exception", mistakes);
+    let exceptions =
+        exceptions.into_iter().filter_map(|section| exception::parse(section, mistakes)).collect();
+    root.finish(mistakes);
+    Policy { digest: String::new(), trust_store, identities, rules, exceptions }
+}
+
+/// The tables of `[[key]]`.
+fn sections<'a>(root: &mut Section<'a>, key: &'static str, mistakes: &mut Mistakes<'_>) -> Vec<Section<'a>> {
+    let entries = root.take(key).and_then(|entry| entry.list(mistakes)).unwrap_or_default();
+    entries.iter().filter_map(|entry| entry.section(mistakes)).collect()
+}
+
+/// A list of image patterns, at least one.
+fn patterns(section: &mut Section<'_>, mistakes: &mut Mistakes<'_>) -> Option<Vec<Pattern>> {
+    let hint = "say which: `images = [\"registry.example/prod/**\"]`, or `[\"**\"]` for every image";
+    let entry = section.require("images", hint, mistakes)?;
+    let entries = entry.list(mistakes)?;
+    if entries.is_empty() {
+        mistakes.note(&entry.place, "an empty list names no image", hint);
+        return None;
+    }
+    let mut patterns = Vec::with_capacity(entries.len());
+    for entry in &entries {
+        let Some(text) = entry.text(mistakes) else { continue };
+        match Pattern::parse(text) {
+            Ok(pattern) => patterns.push(pattern),
+            Err(error) => {
+                let (problem, hint) = error.to_string().split_once("; ").map_or_else(
+                    || (error.to_string(), String::new()),
+                    |(problem, hint)| (problem.to_owned(), hint.to_owned()),
+                );
+                mistakes.note(&entry.place, format!("`{text}` {problem}"), hint);
+            }
+        }
+    }
+    (patterns.len() == entries.len()).then_some(patterns)
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,25 +2,17 @@
 
 use super::*;
 use crate::admission::refuse_foreign;
+use crate::gate::Checkpoint;
 use crate::gate::verdict::{Denial, Reason};
 
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 fn reason(message: &str) -> Reason {
-    Reason {
-        check: "signature".into(),
-        rule: "prod".into(),
-        message: message.into(),
-        layer: None,
-        package: None,
-        finding: None,
-        fix: None,
-        next_step: "sign it".into(),
-    }
+    Reason::new("signature", "prod", message, "sign it")
 }
 
 fn no() -> Answer {
-    Answer::Denied(Denial { reasons: vec![reason("not signed")], warnings: Vec::new() })
+    Answer::Denied(Denial::new("app".into(), Checkpoint::Admit, vec![reason("not signed")]))
 }
 
 fn yes() -> Answer {
@@ -373,7 +365,7 @@ fn the_answer_is_in_the_protocols_form_and_bounded() {
     let warnings = warned["response"]["warnings"].as_array().unwrap();
     assert_eq!(warnings.len(), WARNINGS_MAX);
     assert!(warnings.iter().all(|text| text.as_str().unwrap().len() <= WARNING_BYTES_MAX));
-    let denied = review.reply(&[Answer::Denied(Denial { reasons: many, warnings: Vec::new() })]);
+    let denied = review.reply(&[Answer::Denied(Denial::new("app".into(), Checkpoint::Admit, many))]);
     assert_eq!(denied["response"]["uid"], "u-1");
     assert!(denied["response"]["status"]["message"].as_str().unwrap().len() <= MESSAGE_BYTES_MAX);
     assert!(denied["response"]["auditAnnotations"]["images"].as_str().unwrap().ends_with("denied"));

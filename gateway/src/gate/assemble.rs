@@ -1,0 +1,163 @@
+//! Gathers the facts of one image from its manifest, configuration and layer reports. The registry and the pipeline
+//! stage both come through here, so that the same image gives the same facts at every door.
+
+mod configuration;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use scanner::advisory::Advisories;
+use scanner::image::Layer;
+use scanner::layer::{Compression, LayerOutcome, LayerReport};
+
+use super::evidence::{BaseImage, ImageFacts};
+use super::words::printable;
+use crate::digest::Digest;
+use crate::manifest::{Descriptor, Kind, Manifest};
+use configuration::Configuration;
+
+/// Why no facts could be gathered: the caller brought what does not belong together. What the *image* contradicts
+/// itself in is a fact ([`ImageFacts::problems`]), told beside everything else that is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AssembleError {
+    /// The configuration is not the blob that the manifest names.
+    #[error("configuration digest mismatch: expected `{expected}`, computed `{computed}`")]
+    Configuration {
+        /// What the manifest names.
+        expected: String,
+        /// What the bytes are.
+        computed: String,
+    },
+    /// Too few or too many reports.
+    #[error("{reports} layer reports for {layers} layers of `{digest}`")]
+    Layers {
+        /// The manifest.
+        digest: String,
+        /// How many it names.
+        layers: usize,
+        /// How many were given.
+        reports: usize,
+    },
+    /// The manifest cannot run, so it has no image facts.
+    #[error("`{0}` is not an image manifest")]
+    NotAnImage(String),
+}
+
+/// The facts of an image manifest. `configuration` is the config blob; `reports` belong to the layers in the manifest's
+/// order, oldest first.
+///
+/// # Errors
+/// See [`AssembleError`]; each is "could not decide", never a verdict.
+pub fn image_facts(
+    manifest: &Manifest,
+    configuration: &[u8],
+    reports: &[Arc<LayerReport>],
+    advisories: Option<&Advisories>,
+) -> Result<ImageFacts, AssembleError> {
+    let Kind::Image { config, layers } = &manifest.kind else {
+        return Err(AssembleError::NotAnImage(manifest.digest.clone()));
+    };
+    if reports.len() != layers.len() {
+        let (layers, reports) = (layers.len(), reports.len());
+        return Err(AssembleError::Layers { digest: manifest.digest.clone(), layers, reports });
+    }
+    if !Digest::parse(&config.digest).is_ok_and(|digest| digest.matches(configuration)) {
+        let computed = Digest::sha256_of(configuration).to_string();
+        return Err(AssembleError::Configuration { expected: config.digest.clone(), computed });
+    }
+    let mut problems = Vec::new();
+    let parsed = Configuration::parse(configuration, &mut problems);
+    compare_layers(layers, reports, &parsed, &mut problems);
+    let instructions = parsed.instructions(layers.len());
+    let stack: Vec<Layer<'_>> = layers
+        .iter()
+        .zip(reports)
+        .zip(&instructions)
+        .map(|((layer, report), instruction)| Layer {
+            digest: &layer.digest,
+            report: report.as_ref(),
+            instruction: instruction.as_deref(),
+        })
+        .collect();
+    let scan = scanner::image::scan(&stack, configuration, advisories);
+    Ok(ImageFacts {
+        scan: Arc::new(scan),
+        user: parsed.user,
+        size: layers.iter().fold(0, |sum, layer| sum.saturating_add(layer.size)),
+        base: base_image(&manifest.annotations),
+        diff_ids: parsed.diff_ids,
+        problems,
+    })
+}
+
+/// What the manifest declares, what the configuration repeats and what the bytes are must be the same three times.
+fn compare_layers(
+    layers: &[Descriptor],
+    reports: &[Arc<LayerReport>],
+    configuration: &Configuration,
+    problems: &mut Vec<String>,
+) {
+    let (named, present) = (configuration.diff_ids.len(), layers.len());
+    if named != present {
+        problems.push(format!("the configuration names {named} layers, the manifest has {present}"));
+    }
+    for (index, (layer, report)) in layers.iter().zip(reports).enumerate() {
+        if report.outcome != LayerOutcome::Walked {
+            // Told by the scan as an unreadable layer.
+            continue;
+        }
+        let media_type = &layer.media_type;
+        if let Some(declared) = declared_compression(media_type)
+            && declared != report.compression
+        {
+            let found = name(report.compression);
+            problems.push(format!(
+                "layer {index} is declared `{}`, its bytes are {found}",
+                printable(media_type, 100)
+            ));
+        }
+        let named = configuration.diff_ids.get(index);
+        if let Some(named) = named
+            && report.diff_id.as_ref() != Some(named)
+        {
+            let found = report.diff_id.as_deref().unwrap_or("nothing");
+            let named = printable(named, 100);
+            problems.push(format!(
+                "layer {index}: the configuration names diff_id `{named}`, its bytes give `{found}`"
+            ));
+        }
+    }
+}
+
+/// What a layer's media type promises (image-spec "layer"; the Docker types); `None` for types that promise nothing.
+fn declared_compression(media_type: &str) -> Option<Compression> {
+    const LAYERS: [&str; 3] = [
+        "application/vnd.oci.image.layer.v1.tar",
+        "application/vnd.oci.image.layer.nondistributable.v1.tar",
+        "application/vnd.docker.image.rootfs.diff.tar",
+    ];
+    let suffix = LAYERS.iter().find_map(|layer| media_type.strip_prefix(layer))?;
+    match suffix {
+        "" => Some(Compression::Plain),
+        "+gzip" | ".gzip" => Some(Compression::Gzip),
+        "+zstd" | ".zstd" => Some(Compression::Zstd),
+        _ => None,
+    }
+}
+
+fn name(compression: Compression) -> &'static str {
+    match compression {
+        Compression::Gzip => "gzip",
+        Compression::Plain => "not compressed",
+        Compression::Zstd => "zstd",
+    }
+}
+
+/// The producer's own claim (image-spec annotations).
+fn base_image(annotations: &BTreeMap<String, String>) -> Option<BaseImage> {
+    let annotation = |key: &str| annotations.get(key).filter(|value| !value.is_empty()).cloned();
+    let name = annotation("org.opencontainers.image.base.name");
+    let digest =
+        annotation("org.opencontainers.image.base.digest").filter(|text| Digest::parse(text).is_ok());
+    (name.is_some() || digest.is_some()).then_some(BaseImage { name, digest })
+}

@@ -1,0 +1,172 @@
+//! The table of checks: which are asked at which checkpoint, and what each objects to.
+
+mod base;
+mod image;
+mod integrity;
+mod permission;
+mod pin;
+mod runtime;
+mod secret;
+mod signature;
+mod state;
+mod unknown;
+mod vulnerability;
+
+use super::Checkpoint;
+use super::evidence::{Content, Evidence, ImageFacts};
+use super::policy::{Level, Rule, When};
+use super::verdict::{LayerReference, Reason};
+use super::words::printable;
+
+/// One question about one image under one rule.
+pub(super) struct Question<'a> {
+    pub(super) checkpoint: Checkpoint,
+    pub(super) evidence: &'a Evidence,
+    pub(super) rule: &'a Rule,
+}
+
+impl Question<'_> {
+    fn objection(
+        &self,
+        check: &str,
+        level: Level,
+        message: String,
+        next_step: impl Into<String>,
+    ) -> Objection {
+        Objection::new(level, Reason::new(check, &self.rule.name, message, next_step))
+    }
+}
+
+/// One runnable image among those in question: the image itself, or one platform of an index.
+pub(super) struct ImageQuestion<'a> {
+    rule: &'a Rule,
+    as_of: i64,
+    facts: &'a ImageFacts,
+    platform: Option<&'a str>,
+}
+
+impl ImageQuestion<'_> {
+    fn objection(
+        &self,
+        check: &str,
+        level: Level,
+        message: String,
+        next_step: impl Into<String>,
+    ) -> Objection {
+        let mut reason = Reason::new(check, &self.rule.name, message, next_step);
+        reason.platform = self.platform.map(|platform| printable(platform, 100));
+        Objection::new(level, reason)
+    }
+
+    fn layer(&self, index: usize) -> LayerReference {
+        let layer = self.facts.scan.layers.get(index);
+        LayerReference {
+            index,
+            digest: layer.map(|layer| layer.digest.clone()).unwrap_or_default(),
+            instruction: layer
+                .and_then(|layer| layer.instruction.as_deref())
+                .map(|text| printable(text, 200)),
+        }
+    }
+}
+
+/// What a check holds against an image.
+pub(super) struct Objection {
+    pub(super) level: Level,
+    pub(super) reason: Reason,
+    /// What an exception may call it, besides the name of the check.
+    pub(super) names: Vec<String>,
+    /// Name of the package to blame, without its version.
+    pub(super) package_name: Option<String>,
+    /// Neither an exception nor `enforce` softens it: state and kind are facts of the store, not matters of policy.
+    pub(super) unconditional: bool,
+}
+
+impl Objection {
+    fn new(level: Level, reason: Reason) -> Self {
+        Self { level, reason, names: Vec::new(), package_name: None, unconditional: false }
+    }
+
+    fn unconditional(self) -> Self {
+        Self { unconditional: true, ..self }
+    }
+}
+
+/// One entry of the table: a check of the whole question, or of one of its images.
+pub(super) enum Check<'a> {
+    Image(ImageCheck, ImageQuestion<'a>),
+    Whole(fn(&Question<'_>, &mut Vec<Objection>)),
+}
+
+type ImageCheck = fn(&ImageQuestion<'_>, &mut Vec<Objection>);
+
+impl Check<'_> {
+    pub(super) fn ask(&self, question: &Question<'_>, objections: &mut Vec<Objection>) {
+        match self {
+            Self::Image(check, image) => check(image, objections),
+            Self::Whole(check) => check(question, objections),
+        }
+    }
+}
+
+/// Asked of every runnable image at every checkpoint.
+const IMAGE_CHECKS: [ImageCheck; 12] = [
+    integrity::contradictions,
+    integrity::unreadable_layers,
+    secret::secrets,
+    vulnerability::findings,
+    unknown::unjudged,
+    unknown::advisory_age,
+    base::base_image,
+    image::size,
+    image::layers,
+    image::waste,
+    image::user,
+    permission::permissions,
+];
+
+/// The checks that must be satisfied; never empty.
+pub(super) fn required<'a>(question: &Question<'a>) -> Vec<Check<'a>> {
+    let mut checks = vec![Check::Whole(state::content)];
+    let judged = matches!(question.evidence.content, Content::Judged);
+    let images = images(&question.evidence.content);
+    if matches!(question.checkpoint, Checkpoint::Pull | Checkpoint::Admit) {
+        checks.push(Check::Whole(state::state));
+        checks.push(Check::Whole(pin::pinned));
+    }
+    if question.checkpoint == Checkpoint::Admit {
+        checks.push(Check::Whole(runtime::privileged));
+        checks.push(Check::Whole(runtime::apparmor));
+        checks.push(Check::Whole(runtime::host_bind_mounts));
+    }
+    if judged || images.is_empty() {
+        return checks;
+    }
+    if question.checkpoint != Checkpoint::Push || question.rule.signatures.when == When::BeforePush {
+        checks.push(Check::Whole(signature::signatures));
+    }
+    for (platform, facts) in images {
+        for check in IMAGE_CHECKS {
+            let image =
+                ImageQuestion { rule: question.rule, as_of: question.evidence.as_of, facts, platform };
+            checks.push(Check::Image(check, image));
+        }
+    }
+    checks
+}
+
+/// The runnable images in question, each with its platform where an index names one. Attestations inside an index
+/// cannot run and are not among them.
+fn images(content: &Content) -> Vec<(Option<&str>, &ImageFacts)> {
+    match content {
+        Content::Artifact { .. } | Content::Judged => Vec::new(),
+        Content::Image(facts) => vec![(None, facts)],
+        Content::Index(children) => children
+            .iter()
+            .filter_map(|child| match &child.content {
+                Content::Image(facts) => Some((Some(child.platform.as_str()), facts)),
+                Content::Artifact { .. } | Content::Index(_) | Content::Judged => None,
+            })
+            .collect(),
+    }
+}

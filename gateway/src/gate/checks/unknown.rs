@@ -1,0 +1,90 @@
+//! What could not be judged. "No finding" is worth nothing where this speaks.
+
+use scanner::report::Unknown;
+
+use super::{ImageQuestion, Objection, printable};
+
+pub(super) fn unjudged(image: &ImageQuestion<'_>, objections: &mut Vec<Objection>) {
+    for unknown in &image.facts.scan.unknown {
+        let Some((message, next_step, layer)) = tell(unknown) else { continue };
+        let mut objection = image.objection("unknown", image.rule.scan.unknown, message, next_step);
+        objection.reason.layer = layer.map(|layer| image.layer(layer));
+        objections.push(objection);
+    }
+}
+
+/// What is unknown, what to do, and the layer to blame.
+fn tell(unknown: &Unknown) -> Option<(String, &'static str, Option<usize>)> {
+    Some(match unknown {
+        Unknown::NoDistribution => (
+            "packages are installed, but `/etc/os-release` does not say which distribution this is"
+                .to_owned(),
+            "keep `/etc/os-release` of the base image",
+            None,
+        ),
+        Unknown::NoAdvisories { ecosystem, packages } => (
+            format!(
+                "no advisories are loaded for `{}`, so {packages} packages are not judged",
+                printable(ecosystem, 60)
+            ),
+            "load a source that covers it (`portcullis advisories build`), or use a supported base image",
+            None,
+        ),
+        Unknown::NoAdvisoryData => (
+            "no advisories are loaded at all, so nothing is judged".to_owned(),
+            "ask the gate's operator to run `portcullis advisories update`",
+            None,
+        ),
+        Unknown::BrokenDatabase { path, layer, problem } => (
+            format!("package database `{}` is broken: {}", printable(path, 200), printable(problem, 200)),
+            "build the layer again; do not edit the package database",
+            Some(*layer),
+        ),
+        Unknown::UnsupportedDatabase { path, layer } => (
+            format!("package database `{}` is of a kind that is not read yet", printable(path, 200)),
+            "use a base image with dpkg or apk packages",
+            Some(*layer),
+        ),
+        Unknown::NothingRecognised => (
+            "nothing that is recognised is installed, so there is nothing to judge".to_owned(),
+            "build on a base image with a package database, or ask for an exception for check `unknown`",
+            None,
+        ),
+        Unknown::UnorderableVersion { package } => (
+            format!("the version of `{}` cannot be compared with advisories", printable(package, 200)),
+            "install a released version of it",
+            None,
+        ),
+        // Told by the check of integrity, which no `accept-unsafe` softens.
+        Unknown::UnreadableLayer { .. } => return None,
+    })
+}
+
+/// An hour of disagreement between clocks is not a reason to refuse.
+const CLOCK_SKEW_SECONDS_MAX: i64 = 3600;
+
+/// Advisories that nobody refreshed cannot call anything clean; nor can advisories from the future, whose age nobody
+/// can tell.
+pub(super) fn advisory_age(image: &ImageQuestion<'_>, objections: &mut Vec<Objection>) {
+    // Without advisories `unjudged` speaks, where there is anything to judge.
+    let Some(revision) = &image.facts.scan.advisories else { return };
+    let age = image.as_of.saturating_sub(revision.built);
+    let limit = i64::try_from(image.rule.scan.max_advisory_age.as_secs()).unwrap_or(i64::MAX);
+    if (-CLOCK_SKEW_SECONDS_MAX..=limit).contains(&age) {
+        return;
+    }
+    let message = if age < 0 {
+        "the advisories claim to be from the future, so their age cannot be judged".to_owned()
+    } else {
+        format!("the advisories are {} old, {} are allowed", days(age), days(limit))
+    };
+    let next_step = "ask the gate's operator to run `portcullis advisories update`";
+    objections.push(image.objection("advisory-age", image.rule.scan.unknown, message, next_step));
+}
+
+fn days(seconds: i64) -> String {
+    match seconds {
+        ..172_800 => format!("{} hours", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}

@@ -1,0 +1,180 @@
+//! `[[identity]]`: who may vouch.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use keys::trust_store::{Identity, PublicKey, RepositoryMatch, TrustedKey};
+use serde::Serialize;
+
+use super::KeyFiles;
+use super::reader::{Entry, Mistakes, Section};
+use super::values::WholeDay;
+
+/// An identity, for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct IdentitySummary {
+    /// The name that rules use.
+    pub name: String,
+    /// Who is counted.
+    pub principal: String,
+    /// SHA-256 of each public key (SubjectPublicKeyInfo, DER), hex.
+    pub key_ids: Vec<String>,
+}
+
+pub(super) fn parse(
+    mut section: Section<'_>,
+    key_files: &mut KeyFiles<'_>,
+    mistakes: &mut Mistakes<'_>,
+) -> Option<(Identity, IdentitySummary)> {
+    let name = section.require("name", "rules refer to it: `name = \"release\"`", mistakes);
+    let name = name.and_then(|entry| entry.line(mistakes));
+    let principal = section.take("principal").and_then(|entry| entry.line(mistakes));
+    for (key, later) in
+        [("keyless", "certificates from a sigstore CA"), ("notation", "Notary Project signatures")]
+    {
+        let problem = format!("{later} are not supported by this version yet");
+        section.refuse(key, &problem, "use `cosign = { key = \"keys/release.pub\" }`", mistakes);
+    }
+    let hint = "say how it signs: `cosign = { key = \"keys/release.pub\" }`";
+    let cosign = section.require("cosign", hint, mistakes).and_then(|entry| entry.section(mistakes));
+    let cosign = cosign.and_then(|section| parse_cosign(section, key_files, mistakes));
+    let not_before = section.take("not-before").map(|entry| entry.moment(WholeDay::FromStart, mistakes));
+    let not_after = section.take("not-after").map(|entry| entry.moment(WholeDay::ToEnd, mistakes));
+    let (not_before, not_after) = (not_before.flatten(), not_after.flatten());
+    if let (Some(start), Some(end)) = (not_before, not_after)
+        && start > end
+    {
+        mistakes.note(
+            &section.place,
+            "`not-before` lies after `not-after`",
+            "such a key can never vouch; swap them",
+        );
+    }
+    section.finish(mistakes);
+    let (name, cosign) = (name?, cosign?);
+    let principal = principal.unwrap_or_else(|| name.clone());
+    let key_ids = cosign.keys.iter().map(PublicKey::key_id).collect();
+    let summary = IdentitySummary { name: name.clone(), principal: principal.clone(), key_ids };
+    let trusted = |key| TrustedKey { key, not_before, not_after };
+    let identity = Identity {
+        name,
+        principal: Some(principal),
+        keys: cosign.keys.into_iter().map(trusted).collect(),
+        repository_match: cosign.repository_match,
+        annotations: cosign.annotations,
+    };
+    Some((identity, summary))
+}
+
+struct Cosign {
+    keys: Vec<PublicKey>,
+    repository_match: RepositoryMatch,
+    annotations: BTreeMap<String, String>,
+}
+
+fn parse_cosign(
+    mut section: Section<'_>,
+    key_files: &mut KeyFiles<'_>,
+    mistakes: &mut Mistakes<'_>,
+) -> Option<Cosign> {
+    let one = section.take("key");
+    let many = section.take("keys");
+    let place = section.place.clone();
+    let paths = match (one, many) {
+        (Some(entry), None) => vec![entry],
+        (None, Some(entry)) => entry.list(mistakes)?,
+        _ => Vec::new(),
+    };
+    if paths.is_empty() {
+        let hint = "name one file, `key = \"keys/release.pub\"`, or several of which each suffices, `keys = [\"a.pub\", \"b.pub\"]`";
+        mistakes.note(&place, "needs either `key` or `keys`", hint);
+    }
+    let keys: Vec<PublicKey> =
+        paths.iter().filter_map(|entry| read_key(entry, key_files, mistakes)).collect();
+    let repository_match = match section.take("repository") {
+        Some(entry) => parse_repository_match(&entry, mistakes),
+        None => Some(RepositoryMatch::Any),
+    };
+    let annotations = match section.take("annotations") {
+        Some(entry) => parse_annotations(&entry, mistakes)?,
+        None => BTreeMap::new(),
+    };
+    section.finish(mistakes);
+    (!keys.is_empty() && keys.len() == paths.len()).then_some(())?;
+    Some(Cosign { keys, repository_match: repository_match?, annotations })
+}
+
+/// Far more than any public key in PEM needs.
+const KEY_FILE_BYTES_MAX: usize = 64 << 10;
+
+fn read_key(
+    entry: &Entry<'_>,
+    key_files: &mut KeyFiles<'_>,
+    mistakes: &mut Mistakes<'_>,
+) -> Option<PublicKey> {
+    let path = entry.line(mistakes)?;
+    let bytes = match key_files.read(&path) {
+        Ok(bytes) if bytes.len() <= KEY_FILE_BYTES_MAX => bytes,
+        Ok(bytes) => {
+            let problem = format!("`{path}` has {} bytes, too many for a public key", bytes.len());
+            mistakes.note(&entry.place, problem, "name the file with the PEM public key");
+            return None;
+        }
+        Err(error) => {
+            let hint = "the path is relative to the policy file; `portcullis keys generate` makes a pair";
+            mistakes.note(&entry.place, format!("cannot read `{path}`: {error}"), hint);
+            return None;
+        }
+    };
+    match parse_public_key(&bytes) {
+        Ok(key) => Some(key),
+        Err(problem) => {
+            let hint = "it must hold one `-----BEGIN PUBLIC KEY-----` block, as `cosign.pub` does";
+            mistakes.note(&entry.place, format!("`{path}`: {problem}"), hint);
+            None
+        }
+    }
+}
+
+fn parse_public_key(bytes: &[u8]) -> Result<PublicKey, String> {
+    let text = std::str::from_utf8(bytes).map_err(|error| error.to_string())?;
+    PublicKey::from_pem(text).map_err(|error| error.to_string())
+}
+
+fn parse_repository_match(entry: &Entry<'_>, mistakes: &mut Mistakes<'_>) -> Option<RepositoryMatch> {
+    if entry.value.is_str() {
+        let exact = entry.word(&[("any", false), ("exact", true)], mistakes)?;
+        return Some(if exact { RepositoryMatch::Exact } else { RepositoryMatch::Any });
+    }
+    let mut section = entry.section(mistakes)?;
+    let hint = "write `repository = { prefix = \"registry.example/mirror\", signed-prefix = \"upstream.example/team\" }`";
+    let prefix = section.require("prefix", hint, mistakes).and_then(|entry| entry.line(mistakes));
+    let signed_prefix =
+        section.require("signed-prefix", hint, mistakes).and_then(|entry| entry.line(mistakes));
+    section.finish(mistakes);
+    Some(RepositoryMatch::Remap { prefix: prefix?, signed_prefix: signed_prefix? })
+}
+
+fn parse_annotations(entry: &Entry<'_>, mistakes: &mut Mistakes<'_>) -> Option<BTreeMap<String, String>> {
+    let section = entry.section(mistakes)?;
+    let mut annotations = BTreeMap::new();
+    for (name, value) in section.entries() {
+        annotations.insert(name.to_owned(), value.text(mistakes)?.to_owned());
+    }
+    Some(annotations)
+}
+
+/// All names. Two identities of one name would let a rule mean either.
+pub(super) fn names(sections: &[Section<'_>], mistakes: &mut Mistakes<'_>) -> BTreeSet<String> {
+    let mut seen = BTreeSet::new();
+    for section in sections {
+        for (key, entry) in section.entries() {
+            if let ("name", Some(name)) = (key, entry.value.as_str())
+                && !seen.insert(name.trim().to_owned())
+            {
+                let hint = "give each identity its own name, or list several keys in one";
+                mistakes.note(&entry.place, format!("`{name}` is the name of another identity too"), hint);
+            }
+        }
+    }
+    seen
+}

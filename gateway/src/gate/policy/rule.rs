@@ -1,0 +1,471 @@
+//! `[[rule]]`: what images of some repositories must show.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use scanner::finding::Severity;
+use serde::Serialize;
+
+use super::pattern::Pattern;
+use super::reader::{Entry, Mistakes, Place, Section};
+use super::values::{ENFORCEMENTS, Enforcement, LEVELS, Level, Share};
+
+/// One rule, defaults filled in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Rule {
+    /// As given, else the first image pattern.
+    pub name: String,
+    /// Which images.
+    pub images: Vec<Pattern>,
+    /// Who must have signed.
+    pub signatures: SignatureRule,
+    /// What must be named by digest.
+    pub pin: PinRule,
+    /// Base images that may be built on; empty: any.
+    pub base: Vec<BaseRule>,
+    /// What the scan may find.
+    pub scan: ScanRule,
+    /// Sizes, layers, user, permissions.
+    pub image: ImageRule,
+    /// What a container may ask for (admission only).
+    pub runtime: RuntimeRule,
+    /// What this rule's refusals do.
+    pub enforce: Enforcement,
+    /// Whom to ask, or where to read on; ends every refusal by this rule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+}
+
+/// Who must have signed, and from when on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SignatureRule {
+    /// Each inner list is satisfied by any of its identities; all lists must be, by different principals. Empty only
+    /// where the file says `nobody-unsafe`.
+    pub require: Vec<Vec<String>>,
+    /// From which checkpoint on.
+    pub when: When,
+}
+
+/// See [`SignatureRule::when`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum When {
+    /// The signature must lie in the registry before the image is pushed.
+    BeforePush,
+    /// The image may be staged unsigned; consumers do not see it until it is signed.
+    BeforeRelease,
+}
+
+/// How precisely something must be named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pin {
+    /// By digest.
+    Digest,
+    /// A tag will do.
+    Tag,
+}
+
+/// What must be named by digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PinRule {
+    /// How consumers and engines ask.
+    pub pull: Pin,
+    /// How the image names its base (`org.opencontainers.image.base.digest`).
+    pub base_image: Pin,
+}
+
+/// A base image that may be built on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BaseRule {
+    /// Its name.
+    pub image: Pattern,
+    /// Its digest, where the rule names one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+}
+
+/// `critical`, `high-fixable`: this severity or worse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Worst {
+    /// The mildest severity that is meant.
+    pub severity: Severity,
+    /// Only where a fixed version exists.
+    pub fixable: bool,
+}
+
+/// What the scan may find.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ScanRule {
+    /// Findings that refuse. Empty only where the file says `nothing-unsafe`.
+    pub deny: Vec<Worst>,
+    /// Credentials in any layer.
+    pub secrets: Level,
+    /// What could not be judged; [`Level::Warn`] only where the file says `accept-unsafe`.
+    pub unknown: Level,
+    /// What a finding without severity counts as.
+    pub unrated: Severity,
+    /// How old the advisories may be, since they were last fetched.
+    #[serde(serialize_with = "humantime_text")]
+    pub max_advisory_age: Duration,
+}
+
+/// Limits on the image itself; what is not written is not checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ImageRule {
+    /// Sum of the layers as stored (compressed), in bytes.
+    pub max_size: Option<u64>,
+    /// Number of layers.
+    pub max_layers: Option<usize>,
+    /// Bytes that later layers hide, of all bytes.
+    pub max_wasted: Option<Share>,
+    /// Whom containers run as by default.
+    pub user: User,
+    /// Set-user-ID files.
+    pub setuid: Level,
+    /// Set-group-ID files.
+    pub setgid: Level,
+    /// Files that everyone may write.
+    pub world_writable: Level,
+}
+
+/// See [`ImageRule::user`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum User {
+    /// Anyone.
+    Any,
+    /// A name or number other than root's. What the name maps to inside the image is not looked up.
+    NonRoot,
+    /// A number other than 0, which no `/etc/passwd` can turn into root (Kubernetes' `runAsNonRoot`).
+    NonRootNumeric,
+}
+
+/// What a container may ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RuntimeRule {
+    /// `privileged`.
+    pub privileged: Level,
+    /// AppArmor switched off.
+    pub apparmor: Level,
+    /// Paths of the host.
+    pub host_bind_mounts: Level,
+}
+
+fn humantime_text<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&humantime::format_duration(*duration))
+}
+
+/// A week: long enough for a mirror's bad weekend, short enough that a critical advisory is not missed for a month.
+const ADVISORY_AGE_MAX_DEFAULT: Duration = Duration::from_secs(7 * 86_400);
+
+const REMOVE: &str = "remove it: it would promise what is not done";
+
+const SEVERITIES: [(&str, Severity); 5] = [
+    ("critical", Severity::Critical),
+    ("high", Severity::High),
+    ("medium", Severity::Medium),
+    ("low", Severity::Low),
+    ("negligible", Severity::Negligible),
+];
+
+pub(super) fn parse(
+    mut section: Section<'_>,
+    identities: &BTreeSet<String>,
+    mistakes: &mut Mistakes<'_>,
+) -> Option<Rule> {
+    let name = section.take("name").map(|entry| entry.line(mistakes));
+    let images = super::patterns(&mut section, mistakes);
+    let hint = "say who must sign: `signatures = { require = [[\"release\"]] }`";
+    let signatures = section.require("signatures", hint, mistakes);
+    let signatures = signatures.and_then(|entry| parse_signatures(&entry, identities, mistakes));
+    let pin = optional(&mut section, "pin", parse_pin, mistakes);
+    let base = match section.take("base") {
+        Some(entry) => parse_base(&entry, mistakes),
+        None => Some(Vec::new()),
+    };
+    let scan = optional(&mut section, "scan", parse_scan, mistakes);
+    let image = optional(&mut section, "image", parse_image, mistakes);
+    let runtime = optional(&mut section, "runtime", parse_runtime, mistakes);
+    let enforce =
+        section.take("enforce").map_or(Some(Enforcement::Deny), |entry| entry.word(&ENFORCEMENTS, mistakes));
+    let help = section.take("help").map(|entry| entry.line(mistakes));
+    section.refuse("attestation", "attestations are not supported by this version yet", REMOVE, mistakes);
+    section.finish(mistakes);
+    let images = images?;
+    let name = match name {
+        Some(name) => name?,
+        None => images.first()?.to_string(),
+    };
+    let help = match help {
+        Some(help) => Some(help?),
+        None => None,
+    };
+    Some(Rule {
+        name,
+        images,
+        signatures: signatures?,
+        pin: pin?,
+        base: base?,
+        scan: scan?,
+        image: image?,
+        runtime: runtime?,
+        enforce: enforce?,
+        help,
+    })
+}
+
+/// A pattern that an earlier rule has already would never be reached: the author thinks it is in force.
+pub(super) fn refuse_hidden(rule: &Rule, earlier: &[Rule], place: &Place, mistakes: &mut Mistakes<'_>) {
+    for pattern in &rule.images {
+        let hides =
+            |earlier: &&Rule| earlier.images.iter().any(|other| other == pattern || other.as_str() == "**");
+        if let Some(hiding) = earlier.iter().find(hides) {
+            let problem =
+                format!("`{pattern}` is never reached: rule `{}` above matches all of it", hiding.name);
+            mistakes.note(place, problem, "the first rule that matches decides; move the narrower rule up");
+        }
+    }
+}
+
+/// A section that may be absent: then it is read as if empty, so that each default stands in one place.
+fn optional<T>(
+    section: &mut Section<'_>,
+    key: &'static str,
+    parse: fn(Fields<'_, '_, '_>) -> Option<T>,
+    mistakes: &mut Mistakes<'_>,
+) -> Option<T> {
+    let inner = match section.take(key) {
+        Some(entry) => Some(entry.section(mistakes)?),
+        None => None,
+    };
+    parse(Fields { section: inner, mistakes })
+}
+
+/// The keys of a section that may be absent.
+struct Fields<'a, 'm, 't> {
+    section: Option<Section<'a>>,
+    mistakes: &'m mut Mistakes<'t>,
+}
+
+impl<'a> Fields<'a, '_, '_> {
+    /// The value of `key`; `default` where it is not written, `None` where it is wrong.
+    fn read<T>(
+        &mut self,
+        key: &'static str,
+        default: T,
+        parse: impl FnOnce(&Entry<'a>, &mut Mistakes<'_>) -> Option<T>,
+    ) -> Option<T> {
+        match self.section.as_mut().and_then(|section| section.take(key)) {
+            Some(entry) => parse(&entry, self.mistakes),
+            None => Some(default),
+        }
+    }
+
+    fn refuse(&mut self, key: &'static str, problem: &str) {
+        if let Some(section) = &mut self.section {
+            section.refuse(key, problem, REMOVE, self.mistakes);
+        }
+    }
+
+    fn finish(self) {
+        if let Some(section) = self.section {
+            section.finish(self.mistakes);
+        }
+    }
+}
+
+fn parse_signatures(
+    entry: &Entry<'_>,
+    identities: &BTreeSet<String>,
+    mistakes: &mut Mistakes<'_>,
+) -> Option<SignatureRule> {
+    const HINT: &str =
+        "write `require = [[\"release\"]]`; all lists must be satisfied, each by any one of its identities";
+    let mut section = entry.section(mistakes)?;
+    let require = section.require("require", HINT, mistakes);
+    let require = require.and_then(|entry| parse_require(&entry, identities, mistakes));
+    let words = [("before-push", When::BeforePush), ("before-release", When::BeforeRelease)];
+    let when = section.take("when").map_or(Some(When::BeforeRelease), |entry| entry.word(&words, mistakes));
+    section.finish(mistakes);
+    Some(SignatureRule { require: require?, when: when? })
+}
+
+fn parse_require(
+    entry: &Entry<'_>,
+    identities: &BTreeSet<String>,
+    mistakes: &mut Mistakes<'_>,
+) -> Option<Vec<Vec<String>>> {
+    const HINT: &str =
+        "write `require = [[\"release\"]]`; to accept unsigned images, `require = \"nobody-unsafe\"`";
+    if let Some(word) = entry.value.as_str() {
+        if word != "nobody-unsafe" {
+            mistakes.note(&entry.place, format!("`{word}` is not a word known here"), HINT);
+            return None;
+        }
+        return Some(Vec::new());
+    }
+    let clauses = entry.list(mistakes)?;
+    if clauses.is_empty() {
+        mistakes.note(&entry.place, "an empty list would require nobody", HINT);
+        return None;
+    }
+    let mut require = Vec::with_capacity(clauses.len());
+    for clause in &clauses {
+        let names = clause.list(mistakes)?;
+        if names.is_empty() {
+            mistakes.note(&clause.place, "an empty list can never be satisfied", HINT);
+        }
+        let mut any_of = Vec::with_capacity(names.len());
+        for name in &names {
+            let Some(text) = name.text(mistakes) else { continue };
+            if !identities.contains(text) {
+                let known: Vec<String> = identities.iter().map(|name| format!("`{name}`")).collect();
+                let hint = match known.as_slice() {
+                    [] => "add an `[[identity]]` with this name".to_owned(),
+                    known => format!("known: {}", known.join(", ")),
+                };
+                mistakes.note(&name.place, format!("`{text}` is no identity of this policy"), hint);
+            }
+            any_of.push(text.to_owned());
+        }
+        require.push(any_of);
+    }
+    Some(require)
+}
+
+fn parse_pin(mut fields: Fields<'_, '_, '_>) -> Option<PinRule> {
+    let words = [("digest", Pin::Digest), ("tag", Pin::Tag)];
+    let pull = fields.read("pull", Pin::Digest, |entry, mistakes| entry.word(&words, mistakes));
+    let base_image = fields.read("base-image", Pin::Tag, |entry, mistakes| entry.word(&words, mistakes));
+    fields.finish();
+    Some(PinRule { pull: pull?, base_image: base_image? })
+}
+
+fn parse_base(entry: &Entry<'_>, mistakes: &mut Mistakes<'_>) -> Option<Vec<BaseRule>> {
+    const HINT: &str = "write `allow = [\"registry.example/base/*\"]`; leave `base` out to allow any";
+    let mut section = entry.section(mistakes)?;
+    let allow = section.require("allow", HINT, mistakes);
+    section.finish(mistakes);
+    let allow = allow?;
+    let entries = allow.list(mistakes)?;
+    if entries.is_empty() {
+        mistakes.note(&allow.place, "an empty list allows no base image at all", HINT);
+        return None;
+    }
+    entries.iter().map(|entry| parse_base_rule(entry, mistakes)).collect::<Vec<_>>().into_iter().collect()
+}
+
+fn parse_base_rule(entry: &Entry<'_>, mistakes: &mut Mistakes<'_>) -> Option<BaseRule> {
+    let text = entry.text(mistakes)?;
+    let (name, digest) = match text.split_once('@') {
+        Some((name, digest)) => (name, Some(digest)),
+        None => (text, None),
+    };
+    if let Some(digest) = digest
+        && crate::digest::Digest::parse(digest).is_err()
+    {
+        let problem = format!("`{digest}` is no digest");
+        mistakes.note(&entry.place, problem, "write `name@sha256:` and 64 lower-case hexadecimal digits");
+        return None;
+    }
+    match Pattern::parse(name) {
+        Ok(image) => Some(BaseRule { image, digest: digest.map(ToOwned::to_owned) }),
+        Err(error) => {
+            mistakes.note(&entry.place, format!("`{name}` {error}"), "");
+            None
+        }
+    }
+}
+
+fn parse_scan(mut fields: Fields<'_, '_, '_>) -> Option<ScanRule> {
+    let default = vec![
+        Worst { severity: Severity::Critical, fixable: false },
+        Worst { severity: Severity::High, fixable: true },
+    ];
+    let deny = fields.read("deny", default, parse_scan_deny);
+    let secrets = fields.read("secrets", Level::Deny, |entry, mistakes| entry.level(mistakes));
+    // `off` would hide that nothing was judged, so even the loosest word still warns, each time.
+    let words = [("deny", Level::Deny), ("accept-unsafe", Level::Warn)];
+    let unknown = fields.read("unknown", Level::Deny, |entry, mistakes| entry.word(&words, mistakes));
+    let unrated = fields.read("unrated", Severity::High, |entry, mistakes| entry.word(&SEVERITIES, mistakes));
+    let age =
+        fields.read("max-advisory-age", ADVISORY_AGE_MAX_DEFAULT, |entry, mistakes| entry.duration(mistakes));
+    fields.refuse("malware", "malware detection is not supported by this version yet");
+    fields.refuse("grace", "a grace period for new findings is not supported by this version yet");
+    fields.finish();
+    Some(ScanRule {
+        deny: deny?,
+        secrets: secrets?,
+        unknown: unknown?,
+        unrated: unrated?,
+        max_advisory_age: age?,
+    })
+}
+
+fn parse_scan_deny(entry: &Entry<'_>, mistakes: &mut Mistakes<'_>) -> Option<Vec<Worst>> {
+    const HINT: &str = "write `deny = [\"critical\", \"high-fixable\"]`; to accept every vulnerability, `deny = \"nothing-unsafe\"`";
+    if let Some(word) = entry.value.as_str() {
+        if word != "nothing-unsafe" {
+            mistakes.note(&entry.place, format!("`{word}` is not a word known here"), HINT);
+            return None;
+        }
+        return Some(Vec::new());
+    }
+    let entries = entry.list(mistakes)?;
+    if entries.is_empty() {
+        mistakes.note(&entry.place, "an empty list would deny nothing", HINT);
+        return None;
+    }
+    let mut words = Vec::with_capacity(entries.len());
+    for entry in &entries {
+        let Some(text) = entry.text(mistakes) else { continue };
+        let (severity, fixable) =
+            text.strip_suffix("-fixable").map_or((text, false), |severity| (severity, true));
+        match SEVERITIES.iter().find(|(word, _)| *word == severity) {
+            Some((_, severity)) => words.push(Worst { severity: *severity, fixable }),
+            None => {
+                let hint = "use `critical`, `high`, `medium`, `low` or `negligible` (each means: or worse), with `-fixable` to mean only what has a fix";
+                mistakes.note(&entry.place, format!("`{text}` is no severity"), hint);
+            }
+        }
+    }
+    (words.len() == entries.len()).then_some(words)
+}
+
+fn parse_image(mut fields: Fields<'_, '_, '_>) -> Option<ImageRule> {
+    let max_size = fields.read("max-size", None, |entry, mistakes| entry.bytes(mistakes).map(Some));
+    let max_layers = fields.read("max-layers", None, |entry, mistakes| entry.count(mistakes).map(Some));
+    let max_wasted = fields.read("max-wasted", None, |entry, mistakes| entry.share(mistakes).map(Some));
+    let words = [("any", User::Any), ("non-root", User::NonRoot), ("non-root-numeric", User::NonRootNumeric)];
+    let user = fields.read("user", User::Any, |entry, mistakes| entry.word(&words, mistakes));
+    let setuid = fields.read("setuid", Level::Off, |entry, mistakes| entry.level(mistakes));
+    let setgid = fields.read("setgid", Level::Off, |entry, mistakes| entry.level(mistakes));
+    let world_writable = fields.read("world-writable", Level::Off, |entry, mistakes| entry.level(mistakes));
+    fields.finish();
+    Some(ImageRule {
+        max_size: max_size?,
+        max_layers: max_layers?,
+        max_wasted: max_wasted?,
+        user: user?,
+        setuid: setuid?,
+        setgid: setgid?,
+        world_writable: world_writable?,
+    })
+}
+
+fn parse_runtime(mut fields: Fields<'_, '_, '_>) -> Option<RuntimeRule> {
+    let privileged = fields.read("privileged", Level::Deny, |entry, mistakes| entry.word(&LEVELS, mistakes));
+    let words = [("require", Level::Deny), ("warn", Level::Warn), ("off", Level::Off)];
+    let apparmor = fields.read("apparmor", Level::Deny, |entry, mistakes| entry.word(&words, mistakes));
+    let host_bind_mounts =
+        fields.read("host-bind-mounts", Level::Warn, |entry, mistakes| entry.level(mistakes));
+    fields.finish();
+    Some(RuntimeRule { privileged: privileged?, apparmor: apparmor?, host_bind_mounts: host_bind_mounts? })
+}
