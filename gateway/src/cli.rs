@@ -1,5 +1,6 @@
 //! The list of subcommands, and what their exit codes mean.
 
+pub mod advisories;
 pub mod completions;
 pub mod demo;
 mod registry_access;
@@ -36,6 +37,7 @@ struct CommandLine {
 /// One variant per subcommand, in alphabetical order; each lives in `cli/NAME.rs` as `Args` and `run`.
 #[derive(Debug, Subcommand)]
 enum Command {
+    Advisories(advisories::Args),
     Completions(completions::Args),
     Sign(sign::Args),
     Verify(verify::Args),
@@ -61,6 +63,7 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Advisories(args) => advisories::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Sign(args) => sign::run(args),
         Command::Verify(args) => verify::run(args),

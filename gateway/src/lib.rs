@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod admission;
+pub mod advisories;
 pub mod blobs;
 pub mod cli;
 pub mod clock;

@@ -13,6 +13,7 @@ use serde_json::Value;
 /// 2026-11-23.
 const NOW: i64 = 1_795_392_000;
 
+#[expect(clippy::disallowed_methods, reason = "the test data lies outside the repository")]
 fn data(test: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PORTCULLIS_TEST_DATA").map_or_else(
         || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data")),

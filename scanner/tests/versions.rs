@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 use scanner::versions::{Scheme, VersionError, compare};
 
+#[expect(clippy::disallowed_methods, reason = "the test data lies outside the repository")]
 fn data() -> PathBuf {
     std::env::var_os("PORTCULLIS_TEST_DATA").map_or_else(
         || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data")),

@@ -146,7 +146,7 @@ impl Builder {
         self.fill_severities();
         let sources = serde_json::to_vec(&self.describe_sources(now)).map_err(BuildError::Sources)?;
         let mut sections = Sections::default();
-        let mut packages: BTreeMap<(&str, &str), Vec<(u32, &Advisory, &Affected)>> = BTreeMap::new();
+        let mut packages: BTreeMap<(&str, &str), Vec<RecordEntry<'_>>> = BTreeMap::new();
         for advisory in self.advisories.values() {
             let offset = sections.add_advisory(advisory)?;
             for affected in &advisory.affected {
@@ -227,6 +227,9 @@ pub struct Lines {
     pub skipped: u64,
 }
 
+/// Where the advisory stands in its section, the advisory, and its part about this package.
+type RecordEntry<'a> = (u32, &'a Advisory, &'a Affected);
+
 #[derive(Default)]
 struct Sections {
     records: Vec<u8>,
@@ -253,7 +256,7 @@ impl Sections {
         &mut self,
         ecosystem: &str,
         package: &str,
-        entries: &[(u32, &Advisory, &Affected)],
+        entries: &[RecordEntry<'_>],
     ) -> Result<u32, BuildError> {
         let offset = position(&self.records, "records")?;
         let head = [self.text(ecosystem)?, self.text(package)?, length(entries.len(), "records")?];

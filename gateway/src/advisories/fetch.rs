@@ -1,0 +1,190 @@
+//! One conditional download of one feed, under limits, into a file.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use reqwest::header::{ETAG, HeaderMap, HeaderName, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
+use reqwest::{Client, StatusCode};
+use serde::{Deserialize, Serialize};
+use tokio::io::AsyncWriteExt as _;
+
+use super::SourceUrl;
+
+/// Largest download, in bytes. The largest public feed has 250 MB.
+pub const DOWNLOAD_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
+/// Feeds move, but not in circles.
+const REDIRECTS_MAX: usize = 3;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest silence between two pieces.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longest download altogether: a server that drips one byte a minute must not hold the round for ever.
+const TOTAL_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+/// Longest validator that is stored and sent back.
+const VALIDATOR_BYTES_MAX: usize = 1024;
+
+/// What a server said about the version it sent (RFC 9110 §8.8), to ask "anything newer?" with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Validators {
+    /// `ETag`.
+    pub etag: Option<String>,
+    /// `Last-Modified`.
+    pub last_modified: Option<String>,
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fetched {
+    /// A new version was written to the file.
+    New(Validators),
+    /// What we have is the newest (304).
+    NotModified,
+}
+
+/// Why a feed could not be fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The client cannot be set up.
+    #[error("cannot set up the client")]
+    Client(#[source] reqwest::Error),
+    /// No connection, no answer, or a body cut short.
+    #[error("cannot fetch `{url}`")]
+    Request {
+        /// From where.
+        url: String,
+        /// What happened.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// Neither 200 nor 304.
+    #[error("`{url}` answered {status}")]
+    Status {
+        /// From where.
+        url: String,
+        /// The answer.
+        status: StatusCode,
+    },
+    /// More than the bound, announced or sent.
+    #[error("`{url}` sends more than {max} bytes")]
+    TooLarge {
+        /// From where.
+        url: String,
+        /// The bound.
+        max: u64,
+    },
+    /// The download cannot be stored.
+    #[error("cannot write `{}`", path.display())]
+    Write {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Fetches feeds. One for all of them: it keeps connections.
+#[derive(Clone, Debug)]
+pub struct Fetcher {
+    client: Client,
+    bytes_max: u64,
+}
+
+impl Fetcher {
+    /// A client that follows few redirects, never from https to http, and never decodes: a feed's own compression is
+    /// undone under the limits of [`super::intake`].
+    ///
+    /// # Errors
+    ///
+    /// When no TLS configuration can be made.
+    pub fn new() -> Result<Self, FetchError> {
+        Self::with_limit(DOWNLOAD_BYTES_MAX)
+    }
+
+    /// The same with another bound on the size of a download.
+    ///
+    /// # Errors
+    ///
+    /// As [`Fetcher::new`].
+    pub fn with_limit(bytes_max: u64) -> Result<Self, FetchError> {
+        // A second installation fails and changes nothing; the provider is the same everywhere in this program.
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let client = Client::builder()
+            .user_agent(concat!("portcullis/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::custom(|attempt| {
+                let secure = attempt.previous().iter().any(|url| url.scheme() == "https");
+                if attempt.previous().len() > REDIRECTS_MAX {
+                    attempt.error("too many redirects")
+                } else if secure && attempt.url().scheme() != "https" {
+                    attempt.error("a redirect leaves https")
+                } else {
+                    attempt.follow()
+                }
+            }))
+            .referer(false)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(READ_TIMEOUT)
+            .timeout(TOTAL_TIMEOUT)
+            .build()
+            .map_err(FetchError::Client)?;
+        Ok(Self { client, bytes_max })
+    }
+
+    /// Asks for the feed unless it is still the one described by `known`, and writes it to `file`. `progress` hears how
+    /// many bytes are there, and of how many.
+    ///
+    /// # Errors
+    ///
+    /// When there is no good answer, or it is too large or cut short. What is in `file` then is not a feed.
+    pub async fn fetch(
+        &self,
+        url: &SourceUrl,
+        known: Option<&Validators>,
+        file: &Path,
+        progress: &(dyn Fn(u64, Option<u64>) + Send + Sync),
+    ) -> Result<Fetched, FetchError> {
+        // reqwest would name the URL with its query and credentials.
+        let failed = |source: reqwest::Error| FetchError::Request {
+            url: url.to_string(),
+            source: source.without_url(),
+        };
+        let mut request = self.client.get(url.url());
+        if let Some(etag) = known.and_then(|known| known.etag.as_deref()) {
+            request = request.header(IF_NONE_MATCH, etag);
+        }
+        if let Some(date) = known.and_then(|known| known.last_modified.as_deref()) {
+            request = request.header(IF_MODIFIED_SINCE, date);
+        }
+        let mut response = request.send().await.map_err(failed)?;
+        match response.status() {
+            StatusCode::OK => {}
+            StatusCode::NOT_MODIFIED if known.is_some() => return Ok(Fetched::NotModified),
+            status => return Err(FetchError::Status { url: url.to_string(), status }),
+        }
+        let total = response.content_length();
+        let too_large = || FetchError::TooLarge { url: url.to_string(), max: self.bytes_max };
+        if total.is_some_and(|total| total > self.bytes_max) {
+            return Err(too_large());
+        }
+        let write = |source| FetchError::Write { path: file.to_owned(), source };
+        let mut out = tokio::fs::File::create(file).await.map_err(write)?;
+        let mut done = 0_u64;
+        while let Some(piece) = response.chunk().await.map_err(failed)? {
+            done = done.saturating_add(piece.len() as u64);
+            if done > self.bytes_max {
+                return Err(too_large());
+            }
+            out.write_all(&piece).await.map_err(write)?;
+            progress(done, total);
+        }
+        out.sync_all().await.map_err(write)?;
+        Ok(Fetched::New(validators(response.headers())))
+    }
+}
+
+fn validators(headers: &HeaderMap) -> Validators {
+    let text = |name: HeaderName| {
+        let value = headers.get(name)?.to_str().ok()?;
+        (value.len() <= VALIDATOR_BYTES_MAX).then(|| value.to_owned())
+    };
+    Validators { etag: text(ETAG), last_modified: text(LAST_MODIFIED) }
+}
