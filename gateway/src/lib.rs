@@ -11,11 +11,15 @@ pub mod cli;
 pub mod clock;
 pub mod digest;
 pub mod gate;
+pub mod ingest;
+pub mod judge;
 pub mod manifest;
 pub mod records;
 pub mod reference;
+pub mod registry;
 pub mod server;
 pub mod source;
+pub mod staging;
 pub mod telemetry;
 #[cfg(test)]
 mod test_data;

@@ -329,7 +329,9 @@ fn manifest_kind(body: &Map<String, Value>) -> Result<Kind, ManifestError> {
         }
     }
     let config_type = config.media_type.to_ascii_lowercase();
-    let runs = RUNNABLE_CONFIGS.contains(&config_type.as_str())
+    // Parameters do not make it another type, and some reader may drop them.
+    let essence = config_type.split(';').next().unwrap_or_default();
+    let runs = RUNNABLE_CONFIGS.contains(&essence)
         || layers.iter().any(|layer| is_file_system_layer(&layer.media_type));
     Ok(if runs { Kind::Image { config, layers } } else { Kind::Artifact { config, blobs: layers } })
 }
@@ -428,17 +430,24 @@ fn annotations(object: &Map<String, Value>, at: &str) -> Result<BTreeMap<String,
     }
 }
 
-/// A type by RFC 6838 section 4.2, without parameters: `type/subtype` of restricted-name characters. An empty type is
-/// refused, because Docker takes it for an image configuration.
+/// A type by RFC 6838 section 4.2, `type/subtype` of restricted-name characters, with parameters (old sigstore bundles
+/// have one). An empty type is refused, because Docker takes it for an image configuration.
 fn media_type_text(value: &Value, at: &str) -> Result<String, ManifestError> {
     let name = |text: &str| {
         text.starts_with(|first: char| first.is_ascii_alphanumeric())
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte))
     };
+    let is_type = |text: &&str| {
+        let (essence, parameters) = text.split_once(';').unwrap_or((text, "version=1"));
+        essence.split_once('/').is_some_and(|(main, sub)| name(main) && name(sub))
+            && parameters
+                .split(';')
+                .all(|one| one.split_once('=').is_some_and(|(key, value)| name(key) && name(value)))
+    };
     value
         .as_str()
         .filter(|text| text.len() <= MEDIA_TYPE_BYTES_MAX)
-        .filter(|text| text.split_once('/').is_some_and(|(main, sub)| name(main) && name(sub)))
+        .filter(is_type)
         .map(str::to_owned)
         .ok_or_else(|| ManifestError::Field { field: at.to_owned(), expected: "a media type (RFC 6838)" })
 }

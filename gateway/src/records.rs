@@ -136,6 +136,25 @@ impl Records {
         answer.await.unwrap_or_else(|_| Err(RecordError::Stopped.into()))
     }
 
+    /// Like [`Records::write`] for what can be made again: nobody waits for it, a failure is logged. It changes no
+    /// repository.
+    pub fn write_later<F>(&self, job: F)
+    where
+        F: FnOnce(&Connection) -> Result<(), RecordError> + Send + 'static,
+    {
+        let boxed: Job = Box::new(move |connection| {
+            let outcome = connection.map(|connection| in_savepoint(connection, job)).map_err(|_| ());
+            Box::new(move |committed| {
+                if let (Ok(Err(error)), Ok(())) = (outcome, committed) {
+                    tracing::warn!(%error, "records: could not keep what can be made again");
+                }
+            })
+        });
+        if let Some(jobs) = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            drop(jobs.send(boxed));
+        }
+    }
+
     /// Runs `query` on a read-only connection, which sees every commit that was acknowledged.
     ///
     /// # Errors

@@ -58,6 +58,8 @@ fn whatever_can_run_is_an_image_whatever_it_declares() {
         ("image", typed("application/octet-stream", &["application/x-tar"])),
         ("image", typed("application/json", &["application/x-tar"])),
         ("image", typed("text/html", &["application/x-tar"])),
+        ("image", typed("application/vnd.oci.image.config.v1+json;version=2", &[])),
+        ("artifact", typed(empty, &["application/vnd.dev.sigstore.bundle+json;version=0.3"])),
         ("image", typed("Application/Vnd.OCI.Image.Config.v1+JSON", &[])),
         ("image", typed(empty, &[COSIGN, OCI_LAYER, COSIGN])),
         ("image", typed(OCI_CONFIG, &[COSIGN])),

@@ -328,6 +328,17 @@ pub fn parents(connection: &Connection, repository: &str, digest: &str) -> Resul
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// Manifests that an index of `repository` lists.
+///
+/// # Errors
+/// When the database fails.
+pub fn children(connection: &Connection, repository: &str, digest: &str) -> Result<Vec<String>, RecordError> {
+    let sql = "SELECT target FROM manifest_refs WHERE repository = ?1 AND digest = ?2 AND kind = 'manifest'";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([repository, digest], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 /// Everything that is staged, in any repository: what a new policy or new advisories may release.
 ///
 /// # Errors

@@ -1,0 +1,404 @@
+//! The streaming pipeline of one upload: each byte passes once through size limit, digest, file and layer walk.
+//!
+//! A request's body is cut into batches. While one batch is hashed and written on a blocking thread, the next is read
+//! from the socket and an earlier one is walked; the queues between are short, so a slow stage stops the socket and memory
+//! stays constant. The walk lives in the [`Session`] and goes on between requests. What is in memory can always be made
+//! again from the stored bytes: after a restart, or when an idle session was dropped to make room.
+
+mod sessions;
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::sync::Arc;
+
+use axum::body::{Body, BodyDataStream};
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use scanner::layer::{ANALYZER, LayerReport, LayerWalk};
+use scanner::limits::Limits;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinHandle;
+
+use crate::blobs::{BlobError, Blobs, read_at};
+use crate::clock::Clock;
+use crate::digest::{Algorithm, Digest, Hasher};
+use crate::records::{self, RecordError, Records};
+use crate::telemetry::Metrics;
+pub use sessions::{Session, SessionError, Sessions};
+
+/// Bytes handled at once: large enough that the hops between threads cost nothing beside the hash, small enough that
+/// five of them in flight are no memory.
+const BATCH_BYTES: usize = 256 * 1024;
+/// Batches that may wait for the walk.
+const QUEUE_BATCHES: usize = 2;
+/// How many bytes may be dirty before the disk is asked to begin; otherwise the last request would wait for all of them.
+const SYNC_EVERY_BYTES: u64 = 32 * 1024 * 1024;
+/// Locks against garbage collection; a digest picks one.
+const LOCKS: usize = 64;
+
+/// Why an upload did not become a blob.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    /// The client went away or sent a broken body; what arrived is kept.
+    #[error("the request body ended early")]
+    Body(#[source] axum::Error),
+    /// Over the configured size.
+    #[error("blob is larger than the limit of {max} bytes")]
+    TooLarge {
+        /// The limit.
+        max: u64,
+    },
+    /// The bytes are not what the client says; they are discarded.
+    #[error("digest mismatch: expected `{expected}`, computed `{computed}`")]
+    Digest {
+        /// From the request.
+        expected: Digest,
+        /// From the bytes.
+        computed: Digest,
+    },
+    /// The blob store failed.
+    #[error("the blob store failed")]
+    Blobs(#[from] BlobError),
+    /// The upload's file failed.
+    #[error("the upload's file failed")]
+    File(#[from] io::Error),
+    /// The records failed.
+    #[error("the records failed")]
+    Records(#[from] RecordError),
+    /// A thread of ours died; the upload is lost.
+    #[error("a worker failed")]
+    Worker(#[from] tokio::task::JoinError),
+}
+
+/// What turns requests into blobs. One for the process.
+#[derive(Debug)]
+pub struct Ingest {
+    blobs: Arc<Blobs>,
+    records: Arc<Records>,
+    walks: Arc<Semaphore>,
+    blob_bytes_max: u64,
+    locks: Vec<tokio::sync::Mutex<()>>,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+}
+
+/// How far an upload has come.
+#[derive(Debug)]
+pub struct Progress {
+    file: Arc<File>,
+    offset: u64,
+    hasher: Option<Hasher>,
+    walk: Option<Walk>,
+    synced_to: u64,
+    syncing: Option<JoinHandle<io::Result<()>>>,
+}
+
+#[derive(Debug)]
+struct Walk {
+    batches: mpsc::Sender<Vec<Bytes>>,
+    report: JoinHandle<Option<LayerReport>>,
+}
+
+impl Progress {
+    /// Bytes received and written.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+}
+
+impl Ingest {
+    /// `threads`: how many layers may be walked at the same moment.
+    pub fn new(
+        blobs: Arc<Blobs>,
+        records: Arc<Records>,
+        threads: usize,
+        blob_bytes_max: u64,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            blobs,
+            records,
+            walks: Arc::new(Semaphore::new(threads.max(1))),
+            blob_bytes_max,
+            locks: (0..LOCKS).map(|_| tokio::sync::Mutex::new(())).collect(),
+            clock,
+            metrics,
+        }
+    }
+
+    /// Largest blob accepted, in bytes.
+    pub fn blob_bytes_max(&self) -> u64 {
+        self.blob_bytes_max
+    }
+
+    /// Holds off garbage collection of `digest` (and of its lock's neighbours) until the guard is dropped.
+    pub async fn lock(&self, digest: &Digest) -> tokio::sync::MutexGuard<'_, ()> {
+        let first = u8::from_str_radix(&digest.hex()[..2], 16).map_or(0, usize::from);
+        self.locks[first % LOCKS].lock().await
+    }
+
+    /// Opens an upload where its file ends. Bytes of an earlier process are hashed and walked again.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn open(&self, id: &str) -> Result<Progress, IngestError> {
+        let (blobs, owned_id) = (Arc::clone(&self.blobs), id.to_owned());
+        let (file, length) = tokio::task::spawn_blocking(move || blobs.open_upload(&owned_id)).await??;
+        let mut progress = Progress {
+            file: Arc::new(file),
+            offset: 0,
+            hasher: Some(Hasher::new(Algorithm::Sha256)),
+            walk: None,
+            synced_to: 0,
+            syncing: None,
+        };
+        while progress.offset < length {
+            let (file, at) = (Arc::clone(&progress.file), progress.offset);
+            let batch = tokio::task::spawn_blocking(move || read_batch(&file, at)).await??;
+            if batch.is_empty() {
+                break;
+            }
+            let mut hasher = progress.hasher.take().unwrap_or_else(|| Hasher::new(Algorithm::Sha256));
+            hasher.update(&batch);
+            progress.hasher = Some(hasher);
+            progress.offset += length_of(&batch);
+            self.feed(&mut progress, vec![batch]).await;
+        }
+        Ok(progress)
+    }
+
+    /// Takes a request's body in. On an early end everything that arrived is kept, and is the offset to resume from.
+    /// `known` says that the blob's report exists, so that it need not be walked.
+    ///
+    /// # Errors
+    /// See [`IngestError`].
+    pub async fn receive(&self, progress: &mut Progress, body: Body, known: bool) -> Result<(), IngestError> {
+        if known {
+            // A walk that misses these bytes would give a report of half a layer.
+            progress.walk = None;
+        }
+        let mut stream = body.into_data_stream();
+        let mut writing: Option<JoinHandle<io::Result<Hasher>>> = None;
+        let ended = loop {
+            let (batch, ended) = next_batch(&mut stream).await;
+            if let Some(write) = writing.take() {
+                progress.hasher = Some(write.await??);
+            }
+            let bytes: u64 = batch.iter().map(length_of).sum();
+            if bytes > 0 {
+                self.metrics.bytes_received.inc_by(bytes);
+                progress.offset = progress.offset.saturating_add(bytes);
+                if progress.offset > self.blob_bytes_max {
+                    return Err(IngestError::TooLarge { max: self.blob_bytes_max });
+                }
+                let hasher = progress.hasher.take().unwrap_or_else(|| Hasher::new(Algorithm::Sha256));
+                let (file, copy) = (Arc::clone(&progress.file), batch.clone());
+                writing = Some(tokio::task::spawn_blocking(move || write_batch(&file, hasher, &copy)));
+                if !known {
+                    self.feed(progress, batch).await;
+                }
+                sync_early(progress);
+            }
+            if let Some(ended) = ended {
+                break ended;
+            }
+        };
+        if let Some(write) = writing.take() {
+            progress.hasher = Some(write.await??);
+        }
+        ended.map_err(IngestError::Body)
+    }
+
+    /// Checks the digest, makes the bytes durable, and records the blob, its report and its place in `repository` in one
+    /// transaction.
+    ///
+    /// # Errors
+    /// See [`IngestError`]; on a wrong digest nothing is kept.
+    pub async fn finish(
+        &self,
+        id: &str,
+        progress: Progress,
+        expected: &Digest,
+        repository: &str,
+    ) -> Result<(), IngestError> {
+        let Progress { file, offset, hasher, walk, syncing, .. } = progress;
+        let computed = match expected.algorithm() {
+            Algorithm::Sha256 => hasher.unwrap_or_else(|| Hasher::new(Algorithm::Sha256)).finish(),
+            Algorithm::Sha512 => {
+                let file = Arc::clone(&file);
+                tokio::task::spawn_blocking(move || hash_file(&file, Algorithm::Sha512)).await??
+            }
+        };
+        if computed != *expected {
+            self.discard(id).await;
+            return Err(IngestError::Digest { expected: expected.clone(), computed });
+        }
+        let synced = tokio::task::spawn_blocking(move || file.sync_data());
+        let report = match walk {
+            Some(Walk { batches, report }) => {
+                drop(batches);
+                report.await?
+            }
+            None if offset == 0 => Some(LayerWalk::new(Limits::default()).finish()),
+            None => None,
+        };
+        if let Some(syncing) = syncing {
+            syncing.await??;
+        }
+        synced.await??;
+        self.store(id, expected, offset, report, repository).await
+    }
+
+    async fn store(
+        &self,
+        id: &str,
+        digest: &Digest,
+        size: u64,
+        report: Option<LayerReport>,
+        repository: &str,
+    ) -> Result<(), IngestError> {
+        let _held = self.lock(digest).await;
+        let (blobs, upload, name) = (Arc::clone(&self.blobs), self.blobs.upload_path(id), digest.clone());
+        // Publishing over an equal file is harmless, and repairs one that was lost or is rotten.
+        tokio::task::spawn_blocking(move || blobs.publish(&upload, &name)).await??;
+        let (name, holder, now) = (digest.to_string(), repository.to_owned(), self.clock.now());
+        self.records
+            .write(repository, move |connection| -> Result<(), RecordError> {
+                records::blobs::store(connection, &name, size, now)?;
+                records::blobs::link(connection, &holder, &name, now)?;
+                if let Some(report) = report {
+                    records::blobs::put_report(connection, &name, ANALYZER, &report.encode())?;
+                }
+                Ok(())
+            })
+            .await?;
+        self.discard(id).await;
+        Ok(())
+    }
+
+    /// Removes whatever an upload left behind.
+    pub async fn discard(&self, id: &str) {
+        let (blobs, id) = (Arc::clone(&self.blobs), id.to_owned());
+        match tokio::task::spawn_blocking(move || blobs.remove_upload(&id)).await {
+            Ok(Ok(())) => {}
+            // Harmless: the stale-upload sweep tries again.
+            Ok(Err(error)) => tracing::warn!(%error, "cannot remove an upload's file"),
+            Err(error) => tracing::warn!(%error, "cannot remove an upload's file"),
+        }
+    }
+
+    async fn feed(&self, progress: &mut Progress, batch: Vec<Bytes>) {
+        let walk = progress.walk.get_or_insert_with(|| self.start_walk());
+        // A closed queue means that the walk died; `finish` then stores no report, and the gate will not call it clean.
+        drop(walk.batches.send(batch).await);
+    }
+
+    fn start_walk(&self) -> Walk {
+        let (batches, queue) = mpsc::channel(QUEUE_BATCHES);
+        let report = tokio::spawn(run_walk(queue, Arc::clone(&self.walks), Arc::clone(&self.metrics)));
+        Walk { batches, report }
+    }
+}
+
+/// Walks a stored blob whose report is missing or of another version. Blocking.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn walk_stored(file: &File) -> io::Result<LayerReport> {
+    let mut walk = LayerWalk::new(Limits::default());
+    let mut at = 0;
+    loop {
+        let batch = read_batch(file, at)?;
+        if batch.is_empty() {
+            return Ok(walk.finish());
+        }
+        at += length_of(&batch);
+        walk.feed(&batch);
+    }
+}
+
+/// `None`: the walk panicked, which is a bug of ours; the layer then counts as not looked at.
+async fn run_walk(
+    mut queue: mpsc::Receiver<Vec<Bytes>>,
+    walks: Arc<Semaphore>,
+    metrics: Arc<Metrics>,
+) -> Option<LayerReport> {
+    let mut walk = LayerWalk::new(Limits::default());
+    while let Some(batch) = queue.recv().await {
+        metrics.scan_queue_depth.inc();
+        let permit = walks.acquire().await;
+        metrics.scan_queue_depth.dec();
+        let Ok(_permit) = permit else { return None };
+        metrics.scan_threads_busy.inc();
+        let fed = tokio::task::spawn_blocking(move || {
+            for bytes in &batch {
+                walk.feed(bytes);
+            }
+            walk
+        })
+        .await;
+        metrics.scan_threads_busy.dec();
+        walk = fed.ok()?;
+    }
+    tokio::task::spawn_blocking(move || walk.finish()).await.ok()
+}
+
+/// Collects frames until a batch is full. The second value tells that the body ended, and how.
+async fn next_batch(stream: &mut BodyDataStream) -> (Vec<Bytes>, Option<Result<(), axum::Error>>) {
+    let mut batch = Vec::new();
+    let mut bytes = 0;
+    while bytes < BATCH_BYTES {
+        match stream.next().await {
+            Some(Ok(frame)) => {
+                bytes += frame.len();
+                batch.push(frame);
+            }
+            Some(Err(error)) => return (batch, Some(Err(error))),
+            None => return (batch, Some(Ok(()))),
+        }
+    }
+    (batch, None)
+}
+
+fn write_batch(mut file: &File, mut hasher: Hasher, batch: &[Bytes]) -> io::Result<Hasher> {
+    for bytes in batch {
+        file.write_all(bytes)?;
+        hasher.update(bytes);
+    }
+    Ok(hasher)
+}
+
+fn sync_early(progress: &mut Progress) {
+    let idle = progress.syncing.as_ref().is_none_or(JoinHandle::is_finished);
+    if idle && progress.offset - progress.synced_to >= SYNC_EVERY_BYTES {
+        progress.synced_to = progress.offset;
+        let file = Arc::clone(&progress.file);
+        // Only a head start: `finish` syncs again and looks at the outcome.
+        progress.syncing = Some(tokio::task::spawn_blocking(move || file.sync_data()));
+    }
+}
+
+fn read_batch(file: &File, at: u64) -> io::Result<Bytes> {
+    let mut buffer = vec![0; BATCH_BYTES];
+    let count = read_at(file, &mut buffer, at)?;
+    buffer.truncate(count);
+    Ok(Bytes::from(buffer))
+}
+
+fn hash_file(file: &File, algorithm: Algorithm) -> io::Result<Digest> {
+    let mut hasher = Hasher::new(algorithm);
+    let mut at = 0;
+    loop {
+        let batch = read_batch(file, at)?;
+        if batch.is_empty() {
+            return Ok(hasher.finish());
+        }
+        at += length_of(&batch);
+        hasher.update(&batch);
+    }
+}
+
+fn length_of(bytes: &Bytes) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}

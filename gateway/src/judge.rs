@@ -1,0 +1,527 @@
+//! Asks the gate about what is stored: gathers the evidence, and takes the answer into the state, in one transaction.
+
+mod evidence;
+mod log;
+mod signatures;
+
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use rusqlite::Connection;
+use scanner::advisory::Advisories;
+use tokio::sync::Semaphore;
+
+use crate::blobs::{BlobError, Blobs};
+use crate::clock::Clock;
+use crate::gate::assemble::AssembleError;
+use crate::gate::evidence::{Content, Evidence, Runtime, State};
+use crate::gate::policy::Policy;
+use crate::gate::verdict::{Admitted, Denial, Reason, Verdict};
+use crate::gate::{Checkpoint, decide};
+use crate::manifest::ManifestError;
+use crate::records::manifests::ManifestRow;
+use crate::records::{RecordError, Records, manifests};
+use crate::staging::{self, Push, StagingError};
+use crate::telemetry::Metrics;
+use evidence::FactsCache;
+use log::{Asked, Draft};
+
+/// How often a question is asked anew because policy or advisories changed while it was weighed.
+const CHANGES_MAX: usize = 4;
+/// Images weighed at the same moment; each may hold its whole inventory in memory.
+const WEIGHED_AT_ONCE: usize = 2;
+/// Staged manifests looked at in one sweep step.
+const SWEEP_STEP: u32 = 500;
+
+/// The policy in force; swapped whole.
+pub type PolicyHandle = Arc<ArcSwap<Policy>>;
+/// The advisories in force; swapped whole, absent until there are any.
+pub type AdvisoriesHandle = Arc<ArcSwapOption<Advisories>>;
+
+/// Why a question has no answer. Fails closed: nothing is stored, released or served.
+#[derive(Debug, thiserror::Error)]
+pub enum JudgeError {
+    /// The facts do not belong together.
+    #[error("cannot assemble the facts of `{digest}`")]
+    Assemble {
+        /// Which manifest.
+        digest: String,
+        /// Why.
+        #[source]
+        source: AssembleError,
+    },
+    /// A blob that the records know cannot be read, or is no longer what its name says.
+    #[error("blob `{0}` is missing from the store, too large, or damaged")]
+    Damaged(String),
+    /// The blob store failed.
+    #[error(transparent)]
+    Blobs(#[from] BlobError),
+    /// A layer could not be walked again.
+    #[error("cannot read `{digest}`")]
+    Layer {
+        /// Which.
+        digest: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A stored manifest is no longer one.
+    #[error("stored manifest `{digest}` is malformed")]
+    Manifest {
+        /// Which.
+        digest: String,
+        /// Why.
+        #[source]
+        source: ManifestError,
+    },
+    /// Policy or advisories keep changing while we weigh.
+    #[error("policy or advisories changed {CHANGES_MAX} times while `{0}` was weighed")]
+    Unsettled(String),
+    /// The step was not possible.
+    #[error(transparent)]
+    Staging(#[from] StagingError),
+    /// The records failed.
+    #[error("the records failed")]
+    Records(#[from] RecordError),
+    /// A thread of ours died while it weighed.
+    #[error("a worker failed")]
+    Worker(#[from] tokio::task::JoinError),
+}
+
+/// What a push came to.
+#[derive(Debug)]
+pub enum PushAnswer {
+    /// Nothing is stored but the refusal.
+    Refused(Denial),
+    /// Stored: released already, or waiting.
+    Stored {
+        /// Why it waits; `None`: it is released.
+        waiting: Option<Denial>,
+        /// What the producer should be told.
+        warnings: Vec<Reason>,
+    },
+}
+
+/// The gate's view of the store. One for the process.
+#[derive(Debug)]
+pub struct Judge {
+    blobs: Arc<Blobs>,
+    records: Arc<Records>,
+    policy: PolicyHandle,
+    advisories: AdvisoriesHandle,
+    registry: String,
+    facts: FactsCache,
+    weighing: Semaphore,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+}
+
+/// Policy and advisories as they stood when a question was asked: all of it is weighed against the same two.
+#[derive(Clone)]
+struct Basis {
+    policy: Arc<Policy>,
+    advisories: Option<Arc<Advisories>>,
+}
+
+impl Basis {
+    fn revision(&self) -> Option<String> {
+        self.advisories.as_ref().map(|advisories| advisories.revision().digest.clone())
+    }
+}
+
+impl Judge {
+    /// `registry`: the name that policy patterns begin with.
+    pub fn new(
+        blobs: Arc<Blobs>,
+        records: Arc<Records>,
+        policy: PolicyHandle,
+        advisories: AdvisoriesHandle,
+        registry: String,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let weighing = Semaphore::new(WEIGHED_AT_ONCE);
+        Self {
+            blobs,
+            records,
+            policy,
+            advisories,
+            registry,
+            facts: FactsCache::default(),
+            weighing,
+            clock,
+            metrics,
+        }
+    }
+
+    /// Digest of the policy in force.
+    pub fn policy_digest(&self) -> Arc<str> {
+        Arc::from(self.policy.load().digest())
+    }
+
+    /// Whether `digest` is that of the policy in force.
+    pub(crate) fn is_policy(&self, digest: &str) -> bool {
+        self.policy.load().digest() == digest
+    }
+
+    fn basis(&self) -> Basis {
+        Basis { policy: self.policy.load_full(), advisories: self.advisories.load_full() }
+    }
+
+    fn is_current(&self, basis: &Basis) -> bool {
+        let same_advisories = match (&*self.advisories.load(), &basis.advisories) {
+            (Some(now), Some(then)) => Arc::ptr_eq(now, then),
+            (None, None) => true,
+            _ => false,
+        };
+        same_advisories && Arc::ptr_eq(&self.policy.load(), &basis.policy)
+    }
+
+    /// Asks `push` and `release` about a manifest whose bytes have arrived, and stores what the answers allow. What the
+    /// push may release besides itself (the subject of a signature) is asked next.
+    ///
+    /// # Errors
+    /// When no answer could be found, or the manifest is not complete; nothing is stored then.
+    pub async fn push(self: &Arc<Self>, push: Push) -> Result<PushAnswer, JudgeError> {
+        let push = Arc::new(push);
+        for _ in 0..CHANGES_MAX {
+            let basis = self.basis();
+            let evidence = self.weigh_push(&push, &basis).await?;
+            let first = decide(Checkpoint::Push, &evidence, &basis.policy);
+            let answer = match first {
+                Verdict::Deny(denial) => self.refuse(&push, denial, &evidence, basis).await?,
+                Verdict::Allow(proof) => {
+                    let second = decide(Checkpoint::Release, &evidence, &basis.policy);
+                    self.store(&push, proof, second, &evidence, basis).await?
+                }
+            };
+            let Some(answer) = answer else { continue };
+            if matches!(answer, PushAnswer::Stored { .. }) {
+                self.release_related(&push).await;
+            }
+            return Ok(answer);
+        }
+        Err(JudgeError::Unsettled(push.digest.clone()))
+    }
+
+    async fn weigh_push(self: &Arc<Self>, push: &Arc<Push>, basis: &Basis) -> Result<Evidence, JudgeError> {
+        let _turn = self.weighing.acquire().await;
+        let (judge, push, basis) = (Arc::clone(self), Arc::clone(push), basis.clone());
+        let first_tag = push.tags.first().cloned();
+        tokio::task::spawn_blocking(move || {
+            judge.records.read(|connection| {
+                staging::check_complete(connection, &push.repository, &push.manifest)?;
+                judge.evidence(connection, &push.repository, &push.digest, &push.manifest, &basis)
+            })
+        })
+        .await?
+        .map(|evidence| Evidence { tag: first_tag, ..evidence })
+    }
+
+    /// Stores a refusal, and nothing else. `None`: ask again, the basis is no longer in force.
+    async fn refuse(
+        &self,
+        push: &Arc<Push>,
+        denial: Denial,
+        evidence: &Evidence,
+        basis: Basis,
+    ) -> Result<Option<PushAnswer>, JudgeError> {
+        self.count(Checkpoint::Push, Some(&denial));
+        let text = serde_json::to_string(&denial).map_err(|_| RecordError::Malformed { what: "denial" })?;
+        let verdict = Verdict::Deny(denial.clone());
+        let asked = Asked { caller: &push.pushed_by, checkpoint: Checkpoint::Push };
+        let entry = Self::entry(asked, evidence, &verdict, &basis);
+        let (held, now) = (Arc::clone(push), self.clock.now());
+        self.records
+            .write(&push.repository, move |connection| -> Result<(), RecordError> {
+                for reference in held.tags.iter().chain([&held.digest]) {
+                    manifests::put_refusal(
+                        connection,
+                        &held.repository,
+                        reference,
+                        &held.digest,
+                        &text,
+                        now,
+                    )?;
+                }
+                log::append(connection, &entry)
+            })
+            .await?;
+        Ok(Some(PushAnswer::Refused(denial)))
+    }
+
+    /// Stages, and releases if that is allowed already, in one transaction. `None`: ask again.
+    async fn store(
+        self: &Arc<Self>,
+        push: &Arc<Push>,
+        proof: Admitted,
+        release: Verdict,
+        evidence: &Evidence,
+        basis: Basis,
+    ) -> Result<Option<PushAnswer>, JudgeError> {
+        let mut warnings = proof.warnings().to_vec();
+        let waiting = match &release {
+            Verdict::Allow(proof) => {
+                warnings = proof.warnings().to_vec();
+                None
+            }
+            Verdict::Deny(denial) => Some(denial.clone()),
+        };
+        self.count(Checkpoint::Push, None);
+        self.count(Checkpoint::Release, waiting.as_ref());
+        let asked = |checkpoint| Asked { caller: &push.pushed_by, checkpoint };
+        let allowed = Verdict::Allow(proof.clone());
+        let entries = [
+            Self::entry(asked(Checkpoint::Push), evidence, &allowed, &basis),
+            Self::entry(asked(Checkpoint::Release), evidence, &release, &basis),
+        ];
+        let (judge, held, now) = (Arc::clone(self), Arc::clone(push), self.clock.now());
+        let stored = self
+            .records
+            .write(&push.repository, move |connection| -> Result<bool, JudgeError> {
+                // Asked about under a policy or advisories that are no longer in force: not an answer any more.
+                if !judge.is_current(&basis) {
+                    return Ok(false);
+                }
+                staging::stage(connection, &held, &proof, now)?;
+                for entry in entries {
+                    log::append(connection, &entry)?;
+                }
+                apply_release(connection, &held.repository, &held.digest, &release, &basis, now)?;
+                Ok(true)
+            })
+            .await?;
+        Ok(stored.then_some(PushAnswer::Stored { waiting, warnings }))
+    }
+
+    /// Asks about what a push may have completed: the subject of a referrer, the image whose `.sig` tag or fallback tag
+    /// was pushed.
+    async fn release_related(self: &Arc<Self>, push: &Push) {
+        let mut related: Vec<String> =
+            push.manifest.subject.iter().map(|subject| subject.digest.clone()).collect();
+        related.extend(push.tags.iter().filter_map(|tag| signatures::subject_of_tag(tag)));
+        related.sort();
+        related.dedup();
+        for digest in related {
+            if let Err(error) = self.try_release(&push.repository, &digest, &push.pushed_by).await {
+                // The push itself is stored; the sweep asks again.
+                tracing::error!(repository = push.repository, digest, %error, "could not ask for a release");
+                self.metrics.error("release");
+            }
+        }
+    }
+
+    /// Asks `release` about a staged manifest, and releases it if the answer is yes. What is not there, or not staged,
+    /// is left alone.
+    ///
+    /// # Errors
+    /// When no answer could be found; the manifest stays staged.
+    pub async fn try_release(
+        self: &Arc<Self>,
+        repository: &str,
+        digest: &str,
+        caller: &str,
+    ) -> Result<(), JudgeError> {
+        for _ in 0..CHANGES_MAX {
+            let row = self.records.read(|connection| manifests::find(connection, repository, digest))?;
+            let Some(row) = row.filter(|row| row.state == State::Staged) else { return Ok(()) };
+            let basis = self.basis();
+            let evidence = self.weigh(repository, &row, &basis).await?;
+            let verdict = decide(Checkpoint::Release, &evidence, &basis.policy);
+            self.count(Checkpoint::Release, denial_of(&verdict));
+            let asked = Asked { caller, checkpoint: Checkpoint::Release };
+            let entry = Self::entry(asked, &evidence, &verdict, &basis);
+            let (judge, name, held, now) =
+                (Arc::clone(self), digest.to_owned(), repository.to_owned(), self.clock.now());
+            let settled = self
+                .records
+                .write(repository, move |connection| -> Result<bool, JudgeError> {
+                    if !judge.is_current(&basis) {
+                        return Ok(false);
+                    }
+                    log::append(connection, &entry)?;
+                    apply_release(connection, &held, &name, &verdict, &basis, now)?;
+                    Ok(true)
+                })
+                .await?;
+            if settled {
+                return Ok(());
+            }
+        }
+        Err(JudgeError::Unsettled(digest.to_owned()))
+    }
+
+    /// Asks `release` about everything staged: after a start (a crash may have come between a signature and its effect),
+    /// and after policy or advisories changed.
+    pub async fn sweep(self: &Arc<Self>) {
+        let now = self.clock.now().saturating_add(1);
+        let staged = match self.records.read(|connection| manifests::staged(connection, now, SWEEP_STEP)) {
+            Ok(staged) => staged,
+            Err(error) => {
+                tracing::error!(%error, "cannot list what is staged");
+                return;
+            }
+        };
+        for (repository, digest) in staged {
+            if let Err(error) = self.try_release(&repository, &digest, "sweep").await {
+                tracing::error!(repository, digest, %error, "could not ask for a release");
+                self.metrics.error("release");
+            }
+        }
+    }
+
+    async fn weigh(
+        self: &Arc<Self>,
+        repository: &str,
+        row: &ManifestRow,
+        basis: &Basis,
+    ) -> Result<Evidence, JudgeError> {
+        let _turn = self.weighing.acquire().await;
+        let (judge, repository, basis) = (Arc::clone(self), repository.to_owned(), basis.clone());
+        let (digest, media_type) = (row.digest.clone(), row.media_type.clone());
+        tokio::task::spawn_blocking(move || {
+            judge.records.read(|connection| {
+                let manifest = judge.stored_manifest(connection, &digest, &media_type)?;
+                judge.evidence(connection, &repository, &digest, &manifest, &basis)
+            })
+        })
+        .await?
+    }
+
+    /// Asks `pull` for a consumer. A release verdict under the policy in force is not found again; under another policy
+    /// the image is weighed anew.
+    ///
+    /// # Errors
+    /// When no answer could be found.
+    pub async fn pull(
+        self: &Arc<Self>,
+        repository: &str,
+        tag: Option<&str>,
+        row: &ManifestRow,
+    ) -> Result<Verdict, JudgeError> {
+        self.ask(Checkpoint::Pull, repository, tag, row, Runtime::default()).await
+    }
+
+    /// Asks `pull` or `admit` about a stored manifest.
+    ///
+    /// # Errors
+    /// When no answer could be found.
+    pub async fn ask(
+        self: &Arc<Self>,
+        checkpoint: Checkpoint,
+        repository: &str,
+        tag: Option<&str>,
+        row: &ManifestRow,
+        runtime: Runtime,
+    ) -> Result<Verdict, JudgeError> {
+        let basis = self.basis();
+        let judged = self.records.read(|connection| {
+            manifests::verdict(connection, repository, &row.digest, basis.policy.digest())
+        })?;
+        let mut evidence = match judged {
+            // Not released: the state alone refuses it, no facts are needed.
+            _ if row.state != State::Released => self.judged(repository, &row.digest),
+            Some(None) => self.judged(repository, &row.digest),
+            _ => self.weigh(repository, row, &basis).await?,
+        };
+        let weighed = !matches!(evidence.content, Content::Judged);
+        evidence.tag = tag.map(str::to_owned);
+        evidence.state = row.state;
+        evidence.runtime = runtime;
+        let verdict = decide(checkpoint, &evidence, &basis.policy);
+        self.count(checkpoint, denial_of(&verdict));
+        if weighed {
+            self.keep_verdict(repository, &evidence, &basis).await?;
+        }
+        Ok(verdict)
+    }
+
+    /// Keeps the release verdict of an image that was released under another policy, and logs it.
+    async fn keep_verdict(
+        &self,
+        repository: &str,
+        evidence: &Evidence,
+        basis: &Basis,
+    ) -> Result<(), JudgeError> {
+        let verdict = decide(Checkpoint::Release, evidence, &basis.policy);
+        let asked = Asked { caller: "policy", checkpoint: Checkpoint::Release };
+        let entry = Self::entry(asked, evidence, &verdict, basis);
+        let denial = denial_of(&verdict).and_then(|denial| serde_json::to_string(denial).ok());
+        let (held, digest, now) = (repository.to_owned(), evidence.digest.clone(), self.clock.now());
+        let (policy, revision) = (basis.policy.digest().to_owned(), basis.revision());
+        self.records
+            .write(repository, move |connection| -> Result<(), RecordError> {
+                let before = manifests::verdict(connection, &held, &digest, &policy)?;
+                let (revision, denial) = (revision.as_deref(), denial.as_deref());
+                manifests::put_verdict(connection, &held, &digest, &policy, revision, denial, now)?;
+                // Said before: a denial that is asked for again and again must not swell the log.
+                if before.is_some() { Ok(()) } else { log::append(connection, &entry) }
+            })
+            .await?;
+        Ok(())
+    }
+
+    /// The name that policy patterns match.
+    pub fn full_name(&self, repository: &str) -> String {
+        format!("{}/{repository}", self.registry)
+    }
+
+    fn judged(&self, repository: &str, digest: &str) -> Evidence {
+        Evidence::new(self.full_name(repository), digest, self.clock.now(), Content::Judged)
+    }
+
+    fn count(&self, checkpoint: Checkpoint, denial: Option<&Denial>) {
+        let checks = denial.map(|denial| denial.reasons.as_slice()).unwrap_or_default();
+        self.metrics.verdict(checkpoint, denial.is_none(), checks.iter().map(|reason| reason.check.as_str()));
+    }
+
+    fn entry(asked: Asked<'_>, evidence: &Evidence, verdict: &Verdict, basis: &Basis) -> Draft {
+        Draft::new(asked, evidence, verdict, basis.policy.digest(), basis.revision())
+    }
+}
+
+fn denial_of(verdict: &Verdict) -> Option<&Denial> {
+    match verdict {
+        Verdict::Allow(_) => None,
+        Verdict::Deny(denial) => Some(denial),
+    }
+}
+
+/// The effect of a release verdict: the move, or the reason to wait. A withdrawn manifest stays so.
+fn apply_release(
+    connection: &Connection,
+    repository: &str,
+    digest: &str,
+    verdict: &Verdict,
+    basis: &Basis,
+    now: i64,
+) -> Result<(), JudgeError> {
+    match verdict {
+        Verdict::Deny(denial) => {
+            let text =
+                serde_json::to_string(denial).map_err(|_| RecordError::Malformed { what: "denial" })?;
+            manifests::set_waiting(connection, repository, digest, &text)?;
+        }
+        Verdict::Allow(proof) => {
+            match staging::release(connection, repository, proof) {
+                Err(StagingError::Withdrawn { .. }) => return Ok(()),
+                other => other?,
+            };
+            let (policy, revision) = (basis.policy.digest(), basis.revision());
+            let mut names = manifests::children(connection, repository, digest)?;
+            names.push(digest.to_owned());
+            for name in names {
+                manifests::put_verdict(
+                    connection,
+                    repository,
+                    &name,
+                    policy,
+                    revision.as_deref(),
+                    None,
+                    now,
+                )?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,170 @@
+//! Gathers what is known about one stored manifest. Blocking: it reads files and may walk a layer again.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use rusqlite::Connection;
+use scanner::layer::{ANALYZER, LayerOutcome, LayerReport};
+
+use super::{Basis, Judge, JudgeError};
+use crate::digest::Digest;
+use crate::gate::assemble::image_facts;
+use crate::gate::evidence::{Content, Evidence, ImageFacts, IndexChild};
+use crate::ingest::walk_stored;
+use crate::manifest::{self, Descriptor, Kind, Manifest};
+use crate::records::{self, RecordError, manifests};
+
+/// Largest image configuration read, in bytes. Real ones have a few kilobytes.
+const CONFIG_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Images whose facts are kept: enough for the platforms of one index that is pushed, signed and released in a row.
+const FACTS_MAX: usize = 8;
+
+/// Facts of images by manifest digest and advisory revision.
+#[derive(Debug, Default)]
+pub(super) struct FactsCache(Mutex<VecDeque<(String, Option<String>, ImageFacts)>>);
+
+impl FactsCache {
+    fn find(&self, digest: &str, revision: Option<&str>) -> Option<ImageFacts> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |entry: &&(String, Option<String>, ImageFacts)| {
+            entry.0 == digest && entry.1.as_deref() == revision
+        };
+        kept.iter().find(same).map(|entry| entry.2.clone())
+    }
+
+    fn keep(&self, digest: String, revision: Option<String>, facts: ImageFacts) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= FACTS_MAX {
+            kept.pop_front();
+        }
+        kept.push_back((digest, revision, facts));
+    }
+}
+
+impl Judge {
+    /// Everything known about a manifest of `repository`, signatures included.
+    pub(super) fn evidence(
+        &self,
+        connection: &Connection,
+        repository: &str,
+        digest: &str,
+        manifest: &Manifest,
+        basis: &Basis,
+    ) -> Result<Evidence, JudgeError> {
+        let content = self.content(connection, manifest, basis)?;
+        let name = self.full_name(repository);
+        let mut evidence = Evidence::new(name, digest, self.clock.now(), content);
+        evidence.parents = manifests::parents(connection, repository, digest)?;
+        evidence.signatures = self.verification(connection, repository, &evidence, basis)?;
+        Ok(evidence)
+    }
+
+    /// A manifest from the records, classified again: the same strict reading at every door.
+    pub(super) fn stored_manifest(
+        &self,
+        connection: &Connection,
+        digest: &str,
+        media_type: &str,
+    ) -> Result<Manifest, JudgeError> {
+        let bytes = manifests::bytes(connection, digest)?;
+        let bytes = bytes.ok_or_else(|| JudgeError::Damaged(digest.to_owned()))?;
+        manifest::classify(Bytes::from(bytes), Some(media_type))
+            .map_err(|source| JudgeError::Manifest { digest: digest.to_owned(), source })
+    }
+
+    fn content(
+        &self,
+        connection: &Connection,
+        manifest: &Manifest,
+        basis: &Basis,
+    ) -> Result<Content, JudgeError> {
+        match &manifest.kind {
+            Kind::Artifact { .. } => Ok(artifact(manifest)),
+            Kind::Image { config, layers } => {
+                let reports = layers
+                    .iter()
+                    .map(|layer| self.report(connection, layer).map(Arc::new))
+                    .collect::<Result<Vec<_>, _>>()?;
+                if cannot_be_unpacked(layers, &reports) {
+                    return Ok(artifact(manifest));
+                }
+                self.image(manifest, config, &reports, basis).map(Content::Image)
+            }
+            Kind::Index { manifests } => {
+                let children = manifests.iter().map(|child| self.child(connection, child, basis));
+                Ok(Content::Index(children.collect::<Result<_, _>>()?))
+            }
+        }
+    }
+
+    fn child(
+        &self,
+        connection: &Connection,
+        child: &Descriptor,
+        basis: &Basis,
+    ) -> Result<IndexChild, JudgeError> {
+        let manifest = self.stored_manifest(connection, &child.digest, &child.media_type)?;
+        let content = self.content(connection, &manifest, basis)?;
+        let platform = child.platform.clone().unwrap_or_else(|| "no platform".to_owned());
+        Ok(IndexChild { digest: child.digest.clone(), platform, content })
+    }
+
+    fn image(
+        &self,
+        manifest: &Manifest,
+        config: &Descriptor,
+        reports: &[Arc<LayerReport>],
+        basis: &Basis,
+    ) -> Result<ImageFacts, JudgeError> {
+        let revision = basis.revision();
+        if let Some(facts) = self.facts.find(&manifest.digest, revision.as_deref()) {
+            return Ok(facts);
+        }
+        let configuration = self.read_blob(&config.digest, CONFIG_BYTES_MAX)?;
+        let facts = image_facts(manifest, &configuration, reports, basis.advisories.as_deref())
+            .map_err(|source| JudgeError::Assemble { digest: manifest.digest.clone(), source })?;
+        self.facts.keep(manifest.digest.clone(), revision, facts.clone());
+        Ok(facts)
+    }
+
+    /// What the walk over a layer found: stored when the layer was uploaded, found again where this version of the walk
+    /// has not seen it.
+    fn report(&self, connection: &Connection, layer: &Descriptor) -> Result<LayerReport, JudgeError> {
+        let stored = records::blobs::report(connection, &layer.digest, ANALYZER)?;
+        if let Some(report) = stored.and_then(|bytes| LayerReport::decode(&bytes)) {
+            return Ok(report);
+        }
+        let damaged = || JudgeError::Damaged(layer.digest.clone());
+        let digest = Digest::parse(&layer.digest).map_err(|_| damaged())?;
+        let (file, _) = self.blobs.open_blob(&digest)?.ok_or_else(damaged)?;
+        let report = walk_stored(&file)
+            .map_err(|source| JudgeError::Layer { digest: layer.digest.clone(), source })?;
+        let (name, encoded) = (layer.digest.clone(), report.encode());
+        self.records.write_later(move |connection| -> Result<(), RecordError> {
+            records::blobs::put_report(connection, &name, ANALYZER, &encoded)
+        });
+        Ok(report)
+    }
+
+    pub(super) fn read_blob(&self, digest: &str, bytes_max: u64) -> Result<Vec<u8>, JudgeError> {
+        let damaged = || JudgeError::Damaged(digest.to_owned());
+        let parsed = Digest::parse(digest).map_err(|_| damaged())?;
+        self.blobs.read_checked(&parsed, bytes_max)?.ok_or_else(damaged)
+    }
+}
+
+/// cosign's `.sig`, buildx's attestations and the like carry an image configuration and no file system. The exemption
+/// from the image rules goes by the bytes, not by what they are declared as: no layer has a file-system type, and none is
+/// an archive. Docker unpacks a layer of any type, if only it is one.
+fn cannot_be_unpacked(layers: &[Descriptor], reports: &[Arc<LayerReport>]) -> bool {
+    !layers.is_empty()
+        && layers.iter().all(|layer| !manifest::is_file_system_layer(&layer.media_type))
+        && reports.iter().all(|report| report.outcome == LayerOutcome::NotAnArchive)
+}
+
+fn artifact(manifest: &Manifest) -> Content {
+    let size = manifest.blobs().fold(0_u64, |sum, blob| sum.saturating_add(blob.size));
+    let artifact_type = manifest.referrer_type().unwrap_or(&manifest.media_type).to_owned();
+    Content::Artifact { artifact_type, size }
+}
