@@ -54,7 +54,12 @@ enum State {
     Padding {
         left: u64,
     },
+    /// The end marker was read; blocks that follow must be zero.
     Ended,
+    /// The index that eStargz writes after the end marker, with its padding.
+    AfterEnd {
+        left: u64,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +107,7 @@ impl TarReader {
     pub(crate) fn feed(&mut self, mut bytes: &[u8], to: &mut impl Entries) -> Result<(), Refusal> {
         while !bytes.is_empty() {
             let used = match self.state {
-                State::Header | State::Ending => self.fill_block(bytes, to)?,
+                State::Header | State::Ending | State::Ended => self.fill_block(bytes, to)?,
                 State::Meta { kind, left, padding } => {
                     let used = at_most(left, bytes.len());
                     self.meta.extend_from_slice(&bytes[..used]);
@@ -130,13 +135,11 @@ impl TarReader {
                     self.state = padding_or_header(left - used as u64);
                     used
                 }
-                State::Ended => {
-                    // Go stops at the end marker and ignores what follows; a reader told to ignore zero blocks would
-                    // find a second archive there.
-                    if bytes.iter().any(|&byte| byte != 0) {
-                        return Err(Refusal::TrailingBytes("non-zero"));
-                    }
-                    bytes.len()
+                State::AfterEnd { left } => {
+                    let used = at_most(left, bytes.len());
+                    let left = left - used as u64;
+                    self.state = if left == 0 { State::Ended } else { State::AfterEnd { left } };
+                    used
                 }
             };
             self.offset += used as u64;
@@ -149,8 +152,10 @@ impl TarReader {
         let complete = match self.state {
             // Archives without end marker are read by everyone.
             State::Header | State::Ending => self.filled == 0 && self.pending.is_empty(),
-            State::Ended => true,
-            State::Meta { .. } | State::Content { .. } | State::Padding { .. } => false,
+            State::Ended => self.block[..self.filled].iter().all(|&byte| byte == 0),
+            State::AfterEnd { .. } | State::Meta { .. } | State::Content { .. } | State::Padding { .. } => {
+                false
+            }
         };
         if complete { Ok(()) } else { Err(Refusal::Truncated("the archive ends inside an entry")) }
     }
@@ -168,6 +173,8 @@ impl TarReader {
             (State::Ending, true) if self.pending.is_empty() => self.state = State::Ended,
             (State::Ending, true) => return Err(self.broken("an extended header without an entry")),
             (State::Ending, false) => return Err(self.broken("a lone zero block")),
+            (State::Ended, true) => {}
+            (State::Ended, false) => self.state = self.after_end()?,
             (_, true) => {
                 self.recognised = true;
                 self.state = State::Ending;
@@ -216,6 +223,18 @@ impl TarReader {
             self.state = State::Header;
         }
         Ok(())
+    }
+
+    /// Go stops at the end marker and ignores what follows; a reader told to ignore zero blocks would find a second
+    /// archive there. The one thing known to follow is the index of eStargz (stargz-snapshotter, estargz.md), which no
+    /// engine unpacks.
+    fn after_end(&self) -> Result<State, Refusal> {
+        let is_index = Format::of(&self.block).is_some()
+            && text(&self.block[..100]) == b"stargz.index.json"
+            && matches!(self.block[156], 0 | b'0');
+        let size = number(&self.block[124..136]).filter(|size| is_index && *size > 0);
+        let size = size.ok_or(Refusal::TrailingBytes("non-zero"))?;
+        Ok(State::AfterEnd { left: size.saturating_add(padding(size)) })
     }
 
     fn kind(&self, type_flag: u8, name: &[u8]) -> Result<EntryKind, Refusal> {

@@ -64,29 +64,44 @@ pub(crate) fn images(path: &Path) -> Vec<Image> {
         }
     };
     if files.contains_key("index.json") {
-        let blob = |digest: &Value| file(&format!("blobs/{}", digest.as_str().expect("a digest").replace(':', "/")));
+        let blob =
+            |digest: &Value| file(&format!("blobs/{}", digest.as_str().expect("a digest").replace(':', "/")));
         let index: Value = serde_json::from_slice(&file("index.json")).expect("an index");
-        return index["manifests"].as_array().expect("manifests").iter().map(|descriptor| {
-            let manifest: Value = serde_json::from_slice(&blob(&descriptor["digest"])).expect("a manifest");
-            let layers = manifest["layers"].as_array().cloned().unwrap_or_default();
-            let digest = |layer: &Value| layer["digest"].as_str().expect("a digest").to_owned();
-            Image {
-                name: descriptor["annotations"]["org.opencontainers.image.ref.name"].as_str().unwrap_or("").to_owned(),
-                config: blob(&manifest["config"]["digest"]),
-                layers: layers.iter().map(|layer| (digest(layer), blob(&layer["digest"]))).collect(),
-            }
-        }).collect();
+        return index["manifests"]
+            .as_array()
+            .expect("manifests")
+            .iter()
+            .map(|descriptor| {
+                let manifest: Value =
+                    serde_json::from_slice(&blob(&descriptor["digest"])).expect("a manifest");
+                let layers = manifest["layers"].as_array().cloned().unwrap_or_default();
+                let digest = |layer: &Value| layer["digest"].as_str().expect("a digest").to_owned();
+                Image {
+                    name: descriptor["annotations"]["org.opencontainers.image.ref.name"]
+                        .as_str()
+                        .unwrap_or("")
+                        .to_owned(),
+                    config: blob(&manifest["config"]["digest"]),
+                    layers: layers.iter().map(|layer| (digest(layer), blob(&layer["digest"]))).collect(),
+                }
+            })
+            .collect();
     }
     let manifests: Value = serde_json::from_slice(&file("manifest.json")).expect("a docker manifest");
-    manifests.as_array().expect("manifests").iter().map(|manifest| {
-        let layers = manifest["Layers"].as_array().cloned().unwrap_or_default();
-        let name = |layer: &Value| layer.as_str().expect("a file name").to_owned();
-        Image {
-            name: String::new(),
-            config: file(manifest["Config"].as_str().expect("a file name")),
-            layers: layers.iter().map(|layer| (name(layer), file(&name(layer)))).collect(),
-        }
-    }).collect()
+    manifests
+        .as_array()
+        .expect("manifests")
+        .iter()
+        .map(|manifest| {
+            let layers = manifest["Layers"].as_array().cloned().unwrap_or_default();
+            let name = |layer: &Value| layer.as_str().expect("a file name").to_owned();
+            Image {
+                name: String::new(),
+                config: file(manifest["Config"].as_str().expect("a file name")),
+                layers: layers.iter().map(|layer| (name(layer), file(&name(layer)))).collect(),
+            }
+        })
+        .collect()
 }
 
 /// Walks one blob in one piece.

@@ -1,7 +1,13 @@
 //! The scanner from outside: layers in, reports out.
 
+mod archive;
 mod build;
+mod compression;
+mod contradictions;
+mod hostile;
 mod images;
+mod laws;
+mod stacking;
 
 /// Says loudly that a test did not run.
 pub(crate) fn skipped(test: &str, reason: &str) {
