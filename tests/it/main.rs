@@ -1,3 +1,5 @@
 //! The single end-to-end test binary: one module per promise.
 
 mod architecture;
+mod crash;
+mod memory;
