@@ -6,7 +6,9 @@ pub mod kubernetes;
 use crate::gate::Checkpoint;
 use crate::gate::evidence::Runtime;
 use crate::gate::verdict::{Denial, Reason, Verdict};
-use crate::reference::ImageReference;
+use crate::reference::{ImageReference, ReferenceError};
+
+use serde::{Deserialize, Serialize};
 
 /// One image that a container would run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,8 +21,51 @@ pub struct Asked {
     pub runtime: Runtime,
 }
 
-/// What the gate says about one of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The question of an engine's plug-in to `POST /admission/image`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageQuestion {
+    /// The reference, as engines write it.
+    pub image: String,
+    /// See [`Runtime`].
+    #[serde(default)]
+    pub privileged: bool,
+    /// See [`Runtime`].
+    #[serde(default)]
+    pub apparmor_unconfined: bool,
+    /// See [`Runtime`].
+    #[serde(default)]
+    pub host_binds: Vec<String>,
+}
+
+impl From<&Asked> for ImageQuestion {
+    fn from(asked: &Asked) -> Self {
+        Self {
+            image: asked.image.to_string(),
+            privileged: asked.runtime.privileged,
+            apparmor_unconfined: asked.runtime.apparmor_unconfined,
+            host_binds: asked.runtime.host_binds.clone(),
+        }
+    }
+}
+
+impl ImageQuestion {
+    /// The question in the gate's terms.
+    pub fn asked(&self) -> Result<Asked, ReferenceError> {
+        let image = ImageReference::parse(&self.image)?;
+        let runtime = Runtime {
+            privileged: self.privileged,
+            apparmor_unconfined: self.apparmor_unconfined,
+            host_binds: self.host_binds.clone(),
+            pinned: image.digest().is_some(),
+        };
+        Ok(Asked { place: "image".into(), image, runtime })
+    }
+}
+
+/// What the gate says about one of them; also the answer of `POST /admission/image`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "decision", rename_all = "lowercase")]
 pub enum Answer {
     /// It may run.
     Admitted {
@@ -32,7 +77,17 @@ pub enum Answer {
     /// It may not.
     Denied(Denial),
     /// Nobody knows; an engine must take it for no.
-    Undecided(String),
+    Undecided {
+        /// What stood in the way.
+        problem: String,
+    },
+}
+
+impl Answer {
+    /// Nobody knows, and why.
+    pub fn undecided(problem: impl Into<String>) -> Self {
+        Self::Undecided { problem: problem.into() }
+    }
 }
 
 impl From<Verdict> for Answer {

@@ -3,6 +3,7 @@
 pub mod advisories;
 pub mod completions;
 pub mod demo;
+pub mod docker_plugin;
 mod registry_access;
 mod secret_input;
 pub mod sign;
@@ -39,6 +40,7 @@ struct CommandLine {
 enum Command {
     Advisories(advisories::Args),
     Completions(completions::Args),
+    DockerPlugin(docker_plugin::Args),
     Sign(sign::Args),
     Verify(verify::Args),
     Wait(wait::Args),
@@ -65,6 +67,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Advisories(args) => advisories::run(args),
         Command::Completions(args) => completions::run(args),
+        Command::DockerPlugin(args) => docker_plugin::run(args),
         Command::Sign(args) => sign::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Wait(args) => wait::run(args),
@@ -86,7 +89,8 @@ fn report(error: &anyhow::Error) -> ExitCode {
     for cause in error.chain().skip(1) {
         eprintln!("  caused by: {cause}");
     }
-    let usage = error.chain().any(|cause| cause.is::<UsageError>());
+    // `is` also finds a context, which the chain of causes does not show.
+    let usage = error.is::<UsageError>() || error.chain().any(|cause| cause.is::<UsageError>());
     ExitCode::from(if usage { EXIT_USAGE } else { EXIT_UNDECIDED })
 }
 
@@ -115,6 +119,8 @@ mod tests {
     fn a_usage_mistake_is_told_apart_from_an_undecided_question() {
         let usage = anyhow::Error::new(UsageError("no".to_owned())).context("reading the configuration");
         assert_eq!(format!("{:?}", report(&usage)), format!("{:?}", ExitCode::from(EXIT_USAGE)));
+        let context = anyhow::anyhow!("no such file").context(UsageError("cannot read the key".to_owned()));
+        assert_eq!(format!("{:?}", report(&context)), format!("{:?}", ExitCode::from(EXIT_USAGE)));
         let other = anyhow::anyhow!("the disk is full");
         assert_eq!(format!("{:?}", report(&other)), format!("{:?}", ExitCode::from(EXIT_UNDECIDED)));
     }

@@ -4,6 +4,7 @@
 //! CVE-2024-41110 and CVE-2026-34040 were requests whose body the plug-in did not see and the engine did. So here a request that
 //! needs a body and has none is denied, and so is every change that is not known to be harmless.
 
+pub mod plugin;
 mod request;
 mod routes;
 
@@ -93,7 +94,7 @@ pub fn reply(asked: &[Asked], answers: &[Answer]) -> Reply {
                     reasons_text(&denial.reasons, MESSAGE_BYTES_MAX)
                 ));
             }
-            Some(Answer::Undecided(problem)) => {
+            Some(Answer::Undecided { problem }) => {
                 text.push_str(&format!(
                     "`{}` is denied, because nobody could decide: {problem}\n",
                     asked.image

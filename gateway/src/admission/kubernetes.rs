@@ -202,7 +202,7 @@ fn what_runs(object: &Map<String, Value>) -> Map<String, Value> {
 }
 
 fn refusals(asked: &[Asked], answers: &[Answer]) -> Vec<String> {
-    let missing = Answer::Undecided("no answer".into());
+    let missing = Answer::undecided("no answer");
     asked
         .iter()
         .enumerate()
@@ -214,7 +214,7 @@ fn refusals(asked: &[Asked], answers: &[Answer]) -> Vec<String> {
                 asked.image,
                 reasons_text(&denial.reasons, MESSAGE_BYTES_MAX)
             )),
-            Answer::Undecided(problem) => Some(format!(
+            Answer::Undecided { problem } => Some(format!(
                 "{}: `{}`\n  - could not decide: {problem}; try again, and look at the gateway's log if it stays\n",
                 asked.place, asked.image
             )),
@@ -229,7 +229,7 @@ fn warnings(asked: &[Asked], answers: &[Answer]) -> Vec<String> {
         .flat_map(|(asked, answer)| {
             match answer {
                 Answer::Admitted { warnings, .. } => warnings.as_slice(),
-                Answer::Denied(_) | Answer::Undecided(_) => &[],
+                Answer::Denied(_) | Answer::Undecided { .. } => &[],
             }
             .iter()
             .map(move |reason| format!("{}: {}", asked.place, reason.message))
@@ -241,7 +241,7 @@ fn audit(asked: &[Asked], answers: &[Answer]) -> String {
     let word = |answer: Option<&Answer>| match answer {
         Some(Answer::Admitted { digest, .. }) => format!("admitted {digest}"),
         Some(Answer::Denied(_)) => "denied".into(),
-        Some(Answer::Undecided(_)) | None => "undecided".into(),
+        Some(Answer::Undecided { .. }) | None => "undecided".into(),
     };
     let parts: Vec<String> = asked
         .iter()

@@ -249,7 +249,7 @@ fn an_answer_that_is_missing_is_no() {
     assert!(reply(&asked, &[Answer::Admitted { digest: DIGEST.into(), warnings: Vec::new() }]).allow);
     assert!(!reply(&asked, &[]).allow);
     assert!(!reply(&[], &[]).allow);
-    let undecided = reply(&asked, &[Answer::Undecided("the gateway is away".into())]);
+    let undecided = reply(&asked, &[Answer::undecided("the gateway is away")]);
     assert!(!undecided.allow && undecided.msg.contains("the gateway is away"));
     let text = serde_json::to_string(&Reply::deny("no")).unwrap();
     assert_eq!(text, r#"{"Allow":false,"Msg":"portcullis: no","Err":""}"#);

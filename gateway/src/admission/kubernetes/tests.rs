@@ -369,7 +369,7 @@ fn the_answer_is_in_the_protocols_form_and_bounded() {
     assert_eq!(denied["response"]["uid"], "u-1");
     assert!(denied["response"]["status"]["message"].as_str().unwrap().len() <= MESSAGE_BYTES_MAX);
     assert!(denied["response"]["auditAnnotations"]["images"].as_str().unwrap().ends_with("denied"));
-    for answers in [vec![], vec![Answer::Undecided("the store is locked".into())]] {
+    for answers in [vec![], vec![Answer::undecided("the store is locked")]] {
         assert!(!is_allowed(&review.reply(&answers)), "no answer is no");
     }
 }
