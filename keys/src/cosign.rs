@@ -238,3 +238,6 @@ pub(crate) struct Claims {
     /// The annotations signed along.
     pub(crate) annotations: Map<String, Value>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,9 +38,9 @@ impl<'a> Reader<'a> {
             0..=0x7f => (usize::from(first), rest),
             0x81..=0x84 => {
                 let (bytes, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-                let length = bytes.iter().try_fold(0usize, |sum, &byte| {
-                    Some(sum.checked_mul(256)?.checked_add(usize::from(byte))?)
-                })?;
+                let length = bytes
+                    .iter()
+                    .try_fold(0usize, |sum, &byte| sum.checked_mul(256)?.checked_add(usize::from(byte)))?;
                 // Shortest form only: the same key in two encodings would have two key ids.
                 if bytes[0] == 0 || length < 0x80 {
                     return None;

@@ -333,3 +333,6 @@ fn pkcs8_algorithm(pkcs8: &[u8]) -> Option<&[u8]> {
     document.unsigned()?;
     document.nested(der::SEQUENCE)?.element(der::OBJECT_IDENTIFIER)
 }
+
+#[cfg(test)]
+mod tests;

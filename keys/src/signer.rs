@@ -119,7 +119,7 @@ impl Signer {
             "optional": optional,
         });
         let payload = Blob::new(payload.to_string().into_bytes());
-        let signature = self.sign(&payload.bytes, Form::Simple)?;
+        let signature = self.sign(&payload.bytes)?;
         let mut layers = existing.map(existing_layers).transpose()?.unwrap_or_default();
         if layers.len() >= SIGNATURES_MAX {
             return Err(SignError::TooMany(layers.len()));
@@ -176,8 +176,7 @@ impl Signer {
             "predicate": {},
         });
         let statement = statement.to_string().into_bytes();
-        let signature =
-            self.sign(&pre_authentication_encoding(IN_TOTO_PAYLOAD_TYPE, &statement), Form::Bundle)?;
+        let signature = self.sign(&pre_authentication_encoding(IN_TOTO_PAYLOAD_TYPE, &statement))?;
         let bundle = json!({
             "mediaType": BUNDLE_MEDIA_TYPE,
             "verificationMaterial": { "publicKey": { "hint": self.key.public_key().hint() } },
@@ -219,11 +218,11 @@ impl Signer {
         })
     }
 
-    fn sign(&self, message: &[u8], form: Form) -> Result<Vec<u8>, SignError> {
+    pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
         let random = SystemRandom::new();
         let failed = |_| SignError::Crypto;
         match &self.key.pair {
-            KeyPair::Ecdsa(pair) => sign_ecdsa(pair, self.key.algorithm(), message, form),
+            KeyPair::Ecdsa(pair) => sign_ecdsa(pair, self.key.algorithm(), message),
             KeyPair::Ed25519(pair) => Ok(pair.try_sign(message).map_err(failed)?.as_ref().to_vec()),
             KeyPair::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
@@ -235,24 +234,14 @@ impl Signer {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
-    Bundle,
-    Simple,
-}
-
-/// In the simple form every verifier assumes SHA-256, whatever the curve. The library signs P-384 and P-521 with their
-/// own hash only, but ECDSA (FIPS 186-5 § 6.4.1) uses a hash as a number: SHA-256 with leading zeros is the same one.
-fn sign_ecdsa(
-    pair: &EcdsaKeyPair,
-    algorithm: KeyAlgorithm,
-    message: &[u8],
-    form: Form,
-) -> Result<Vec<u8>, SignError> {
+/// Over SHA-256 whatever the curve: that is what every verifier of either form assumes unless told otherwise. The
+/// library signs P-384 and P-521 with their own hash only, but ECDSA (FIPS 186-5 § 6.4.1) uses a hash as a number:
+/// SHA-256 with leading zeros is the same one.
+fn sign_ecdsa(pair: &EcdsaKeyPair, algorithm: KeyAlgorithm, message: &[u8]) -> Result<Vec<u8>, SignError> {
     let failed = |_| SignError::Crypto;
     let wide = match algorithm {
-        KeyAlgorithm::EcdsaP384 if form == Form::Simple => Some(&SHA384),
-        KeyAlgorithm::EcdsaP521 if form == Form::Simple => Some(&SHA512),
+        KeyAlgorithm::EcdsaP384 => Some(&SHA384),
+        KeyAlgorithm::EcdsaP521 => Some(&SHA512),
         _ => None,
     };
     let signature = match wide {
@@ -284,3 +273,6 @@ fn existing_layers(manifest: &[u8]) -> Result<Vec<Value>, SignError> {
     let layers = manifest.get("layers").and_then(Value::as_array).ok_or(shape("it has no layers"))?;
     Ok(layers.clone())
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::cosign::bundle::pre_authentication_encoding;
 use crate::cosign::{self, BundleLayer, SimpleSignatureLayer};
+use crate::digest;
 use crate::keyring::{self, NewKey, PrivateKey};
 use crate::signature::{Subject, UnverifiedSignature};
 use crate::signer::{ImageDescriptor, SignedArtifact, Signer};
@@ -95,6 +101,65 @@ pub(crate) fn simple(kind: &str) -> UnverifiedSignature {
 /// One bundle over [`DIGEST`] by a kind of key.
 pub(crate) fn bundle(kind: &str) -> UnverifiedSignature {
     candidates(&signer(kind).sign_bundle(IMAGE, &BTreeMap::new(), NOW).unwrap()).remove(0)
+}
+
+/// The payload of a good simple signature over [`DIGEST`].
+pub(crate) fn simple_payload() -> Value {
+    json!({
+        "critical": {
+            "identity": { "docker-reference": REPOSITORY },
+            "image": { "docker-manifest-digest": DIGEST },
+            "type": "cosign container image signature",
+        },
+        "optional": null,
+    })
+}
+
+/// Any text as a simple signature by the key `p256`: everything around the payload is right.
+pub(crate) fn signed_payload(payload: &str) -> UnverifiedSignature {
+    let signature = signer("p256").sign(payload.as_bytes()).unwrap();
+    UnverifiedSignature::CosignSimple {
+        payload_digest: digest::sha256(payload.as_bytes()),
+        payload_size: payload.len() as u64,
+        payload: payload.as_bytes().to_vec(),
+        annotations: BTreeMap::from([(cosign::SIGNATURE_ANNOTATION.to_owned(), STANDARD.encode(signature))]),
+    }
+}
+
+/// The statement of a good bundle over [`DIGEST`].
+pub(crate) fn statement() -> Value {
+    json!({
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{ "digest": { "sha256": DIGEST.strip_prefix("sha256:") }, "annotations": {} }],
+        "predicateType": "https://sigstore.dev/cosign/sign/v1",
+        "predicate": {},
+    })
+}
+
+/// The bundle around any statement, signed by the key `p256`: everything around the statement is right.
+pub(crate) fn signed_statement(statement: &str) -> Value {
+    let message = pre_authentication_encoding("application/vnd.in-toto+json", statement.as_bytes());
+    let signature = signer("p256").sign(&message).unwrap();
+    json!({
+        "mediaType": cosign::BUNDLE_MEDIA_TYPE,
+        "verificationMaterial": { "publicKey": { "hint": key("p256").public_key().hint() } },
+        "dsseEnvelope": {
+            "payload": STANDARD.encode(statement),
+            "payloadType": "application/vnd.in-toto+json",
+            "signatures": [{ "sig": STANDARD.encode(signature) }],
+        },
+    })
+}
+
+/// Any text as a bundle, found as a referrer of [`DIGEST`].
+pub(crate) fn as_bundle(bundle: &str) -> UnverifiedSignature {
+    UnverifiedSignature::SigstoreBundle {
+        manifest_digest: OTHER_DIGEST.to_owned(),
+        subject_digest: DIGEST.to_owned(),
+        bundle_digest: digest::sha256(bundle.as_bytes()),
+        bundle_size: bundle.len() as u64,
+        bundle: bundle.as_bytes().to_vec(),
+    }
 }
 
 /// Whether the candidate counts, or the reason why not.

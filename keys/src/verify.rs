@@ -230,3 +230,6 @@ impl<'a> Signers<'a> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,8 @@
 //! The cases lie outside the repository, in the folder that `PORTCULLIS_TEST_DATA` names (or `../shared/data` beside
 //! the workspace). Without it the test says so and does nothing.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot read its data has failed")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,6 +22,7 @@ const EITHER: [(&str, bool, &str); 2] = [
     ("v3-bundle-ed25519", false, "signed with the pre-hashed variant, which cosign 3 itself refuses"),
 ];
 
+#[expect(clippy::disallowed_methods, reason = "a test finds its data by this variable")]
 fn data() -> Option<PathBuf> {
     let data = std::env::var_os("PORTCULLIS_TEST_DATA")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"), PathBuf::from);

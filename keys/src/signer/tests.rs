@@ -1,0 +1,120 @@
+//! What a signer writes, and what it refuses to overwrite.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::testing::*;
+use crate::verify::verify;
+
+fn parse(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).unwrap()
+}
+
+fn no_annotations() -> BTreeMap<String, String> {
+    BTreeMap::new()
+}
+
+#[test]
+fn a_simple_signature_is_laid_out_as_cosign_does() {
+    let artifact = signer("p256").sign_simple(DIGEST, REPOSITORY, &no_annotations(), None).unwrap();
+    assert_eq!(artifact.tag, cosign::legacy_tag(DIGEST));
+    let [payload, config] = artifact.blobs.as_slice() else { panic!("{artifact:?}") };
+    assert_eq!(String::from_utf8_lossy(&payload.bytes), simple_payload().to_string());
+    assert_eq!(parse(&config.bytes)["rootfs"]["diff_ids"], json!([payload.digest]));
+    let mut manifest = parse(&artifact.manifest.bytes);
+    assert!(manifest["layers"][0]["annotations"][SIGNATURE_ANNOTATION].take().is_string());
+    assert_eq!(
+        manifest,
+        json!({
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": {
+                "mediaType": "application/vnd.oci.image.config.v1+json",
+                "size": config.bytes.len(),
+                "digest": config.digest,
+            },
+            "layers": [{
+                "mediaType": "application/vnd.dev.cosign.simplesigning.v1+json",
+                "size": payload.bytes.len(),
+                "digest": payload.digest,
+                "annotations": { SIGNATURE_ANNOTATION: null },
+            }],
+        })
+    );
+}
+
+#[test]
+fn a_bundle_is_laid_out_as_cosign_does() {
+    let artifact = signer("p256").sign_bundle(IMAGE, &no_annotations(), 1_795_458_951).unwrap();
+    assert_eq!(artifact.tag, None);
+    let [bundle, config] = artifact.blobs.as_slice() else { panic!("{artifact:?}") };
+    assert_eq!(config.digest, "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a");
+    assert_eq!(
+        parse(&artifact.manifest.bytes),
+        json!({
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "artifactType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+            "config": { "mediaType": "application/vnd.oci.empty.v1+json", "size": 2, "digest": config.digest },
+            "layers": [{
+                "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+                "size": bundle.bytes.len(),
+                "digest": bundle.digest,
+            }],
+            "subject": { "mediaType": IMAGE.media_type, "size": 401, "digest": DIGEST },
+            "annotations": {
+                "dev.sigstore.bundle.content": "dsse-envelope",
+                "dev.sigstore.bundle.predicateType": "https://sigstore.dev/cosign/sign/v1",
+                "org.opencontainers.image.created": "2026-11-23T18:35:51Z",
+            },
+        })
+    );
+    let envelope = &parse(&bundle.bytes)["dsseEnvelope"];
+    let payload = STANDARD.decode(envelope["payload"].as_str().unwrap()).unwrap();
+    assert_eq!(parse(&payload), statement());
+}
+
+#[test]
+fn signatures_are_added_and_none_is_lost() {
+    let mut artifact = signer("p256").sign_simple(DIGEST, REPOSITORY, &no_annotations(), None).unwrap();
+    let mut blobs = artifact.blobs.clone();
+    for kind in ["ed25519", "rsa2048"] {
+        let annotations = BTreeMap::from([("by".to_owned(), kind.to_owned())]);
+        let existing = Some(artifact.manifest.bytes.as_slice());
+        artifact = signer(kind).sign_simple(DIGEST, REPOSITORY, &annotations, existing).unwrap();
+        blobs.extend(artifact.blobs.clone());
+    }
+    artifact.blobs = blobs;
+    let kinds = ["p256", "ed25519", "rsa2048"];
+    let store = store(kinds.iter().map(|kind| identity(kind, &[kind])).collect());
+    let seen = verify(&candidates(&artifact), SUBJECT, &store, NOW);
+    assert_eq!(seen.verified.iter().map(|found| found.identity()).collect::<Vec<_>>(), kinds);
+    assert!(seen.rejected.is_empty(), "{seen:?}");
+}
+
+#[test]
+fn what_is_no_signature_manifest_is_not_overwritten() {
+    let full = json!({ "layers": vec![json!({}); SIGNATURES_MAX] }).to_string();
+    for (existing, expected) in [
+        (r#"{"manifests":[]}"#, "it is an index"),
+        (r#"{"layers":1}"#, "it has no layers"),
+        ("[]", "it is not an object"),
+        (r#"{"layers":[],"layers":[]}"#, "duplicate key"),
+        (full.as_str(), "500 signatures already"),
+    ] {
+        let error =
+            signer("p256").sign_simple(DIGEST, REPOSITORY, &no_annotations(), Some(existing.as_bytes()));
+        assert!(error.as_ref().is_err_and(|error| error.to_string().contains(expected)), "{error:?}");
+    }
+}
+
+#[test]
+fn only_a_digest_is_signed() {
+    for digest in ["", "latest", &DIGEST.to_uppercase(), &format!("sha512:{}", "0".repeat(128))] {
+        let error = SignError::Digest(digest.to_owned());
+        let simple = signer("p256").sign_simple(digest, REPOSITORY, &no_annotations(), None);
+        assert_eq!(simple.err().map(|error| error.to_string().len() > 10), Some(true));
+        let bundle = signer("p256").sign_bundle(ImageDescriptor { digest, ..IMAGE }, &no_annotations(), NOW);
+        assert!(matches!(bundle, Err(SignError::Digest(_))), "{error}");
+    }
+}
