@@ -6,11 +6,12 @@ mod signatures;
 
 use std::sync::Arc;
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwap;
 use rusqlite::Connection;
 use scanner::advisory::Advisories;
 use tokio::sync::Semaphore;
 
+use crate::advisories::AdvisoryStore;
 use crate::blobs::{BlobError, Blobs};
 use crate::clock::Clock;
 use crate::gate::assemble::AssembleError;
@@ -35,8 +36,6 @@ const SWEEP_STEP: u32 = 500;
 
 /// The policy in force; swapped whole.
 pub type PolicyHandle = Arc<ArcSwap<Policy>>;
-/// The advisories in force; swapped whole, absent until there are any.
-pub type AdvisoriesHandle = Arc<ArcSwapOption<Advisories>>;
 
 /// Why a question has no answer. Fails closed: nothing is stored, released or served.
 #[derive(Debug, thiserror::Error)]
@@ -108,7 +107,7 @@ pub struct Judge {
     blobs: Arc<Blobs>,
     records: Arc<Records>,
     policy: PolicyHandle,
-    advisories: AdvisoriesHandle,
+    advisories: Arc<AdvisoryStore>,
     registry: String,
     facts: FactsCache,
     weighing: Semaphore,
@@ -135,7 +134,7 @@ impl Judge {
         blobs: Arc<Blobs>,
         records: Arc<Records>,
         policy: PolicyHandle,
-        advisories: AdvisoriesHandle,
+        advisories: Arc<AdvisoryStore>,
         registry: String,
         clock: Clock,
         metrics: Arc<Metrics>,
@@ -165,11 +164,11 @@ impl Judge {
     }
 
     fn basis(&self) -> Basis {
-        Basis { policy: self.policy.load_full(), advisories: self.advisories.load_full() }
+        Basis { policy: self.policy.load_full(), advisories: self.advisories.current() }
     }
 
     fn is_current(&self, basis: &Basis) -> bool {
-        let same_advisories = match (&*self.advisories.load(), &basis.advisories) {
+        let same_advisories = match (&self.advisories.current(), &basis.advisories) {
             (Some(now), Some(then)) => Arc::ptr_eq(now, then),
             (None, None) => true,
             _ => false,

@@ -24,10 +24,11 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
 use crate::access::{Access, Action, Caller, Refusal, Wanted};
+use crate::advisories::AdvisoryStore;
 use crate::blobs::{BlobError, Blobs};
 use crate::clock::Clock;
 use crate::ingest::{Ingest, Sessions};
-use crate::judge::{AdvisoriesHandle, Judge, PolicyHandle};
+use crate::judge::{Judge, PolicyHandle};
 use crate::records::manifests::View;
 use crate::records::{RecordError, Records};
 use crate::telemetry::{Metrics, RequestId};
@@ -64,7 +65,7 @@ pub struct Surroundings {
     /// The policy in force.
     pub policy: PolicyHandle,
     /// The advisories in force.
-    pub advisories: AdvisoriesHandle,
+    pub advisories: Arc<AdvisoryStore>,
     /// The time.
     pub clock: Clock,
     /// Where work is counted.
@@ -301,3 +302,6 @@ async fn serve(State(registry): State<Arc<Registry>>, request_id: RequestId, req
     response.headers_mut().insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
     response
 }
+
+#[cfg(test)]
+mod tests;

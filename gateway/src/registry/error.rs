@@ -17,7 +17,7 @@ const MESSAGE_BYTES_MAX: usize = 8 * 1024;
 
 /// Error codes: distribution-spec "Error Codes", and two of our own in its style.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Code {
+pub(super) enum Code {
     /// code-1: blob unknown to registry.
     BlobUnknown,
     /// code-2: blob upload invalid.
@@ -81,7 +81,7 @@ impl Code {
 
 /// An answer that is an error in the spec's shape.
 #[derive(Debug)]
-pub struct ApiError {
+pub(super) struct ApiError {
     code: Code,
     status: Option<StatusCode>,
     message: String,
@@ -91,13 +91,13 @@ pub struct ApiError {
 
 impl ApiError {
     /// An error with a message for people.
-    pub fn new(code: Code, message: impl Into<String>) -> Self {
+    pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
         Self { code, status: None, message: message.into(), detail: None, headers: Vec::new() }
     }
 
     /// The same with a header.
     #[must_use]
-    pub fn with_header(mut self, name: HeaderName, value: impl TryInto<HeaderValue>) -> Self {
+    pub(super) fn with_header(mut self, name: HeaderName, value: impl TryInto<HeaderValue>) -> Self {
         if let Ok(value) = value.try_into() {
             self.headers.push((name, value));
         }
@@ -106,20 +106,20 @@ impl ApiError {
 
     /// The same with another status than the table's.
     #[must_use]
-    pub fn with_status(mut self, status: StatusCode) -> Self {
+    pub(super) fn with_status(mut self, status: StatusCode) -> Self {
         self.status = Some(status);
         self
     }
 
     /// The gate said no: every reason in the message, and as JSON in `detail`.
-    pub fn denied(denial: &Denial) -> Self {
+    pub(super) fn denied(denial: &Denial) -> Self {
         let mut error = Self::new(Code::Denied, denial.message(MESSAGE_BYTES_MAX));
         error.detail = serde_json::to_value(denial).ok();
         error
     }
 
     /// Something of ours failed: logged here, once; the client learns the request id only.
-    pub fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
+    pub(super) fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
         let mut chain = error.to_string();
         let mut next = error.source();
         while let Some(cause) = next {
@@ -135,7 +135,7 @@ impl ApiError {
     }
 
     /// The error as a response.
-    pub fn into_response(self, request_id: &RequestId) -> Response {
+    pub(super) fn into_response(self, request_id: &RequestId) -> Response {
         let (name, status) = self.code.row();
         let mut detail = json!({ "request-id": request_id.as_str() });
         if let (Some(Value::Object(more)), Value::Object(detail)) = (self.detail, &mut detail) {

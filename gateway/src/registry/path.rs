@@ -10,7 +10,7 @@ const TAG_BYTES_MAX: usize = 128;
 
 /// One request's target.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target<'a> {
+pub(super) enum Target<'a> {
     /// `/v2/`
     Base,
     /// `/v2/<name>/blobs/<digest>`
@@ -31,7 +31,7 @@ pub enum Target<'a> {
 
 /// How a manifest is named.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Reference {
+pub(super) enum Reference {
     /// By its content.
     Digest(Digest),
     /// By a tag.
@@ -40,7 +40,7 @@ pub enum Reference {
 
 impl Reference {
     /// As in the URL.
-    pub fn as_str(&self) -> &str {
+    pub(super) fn as_str(&self) -> &str {
         match self {
             Self::Digest(digest) => digest.as_str(),
             Self::Tag(tag) => tag,
@@ -50,7 +50,7 @@ impl Reference {
 
 /// Why a path is no target.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PathError {
+pub(super) enum PathError {
     /// Bad digest.
     #[error(transparent)]
     Digest(#[from] DigestError),
@@ -69,7 +69,7 @@ pub enum PathError {
 
 /// Reads the part of a path after `/v2/`, not percent-decoded: names, tags and digests need no escapes, except that
 /// some clients escape a digest's colon.
-pub fn parse(path: &str) -> Result<Target<'_>, PathError> {
+pub(super) fn parse(path: &str) -> Result<Target<'_>, PathError> {
     match path {
         "" => return Ok(Target::Base),
         "_catalog" => return Ok(Target::Catalog),
@@ -95,7 +95,7 @@ pub fn parse(path: &str) -> Result<Target<'_>, PathError> {
 }
 
 /// A repository name: `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*` between slashes (distribution-spec "Pulling manifests").
-pub fn repository(name: &str) -> Result<&str, PathError> {
+pub(super) fn repository(name: &str) -> Result<&str, PathError> {
     let good = !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.split('/').all(is_component);
     if good { Ok(name) } else { Err(PathError::Name(name.chars().take(NAME_BYTES_MAX).collect())) }
 }
@@ -112,7 +112,7 @@ fn is_component(component: &str) -> bool {
 }
 
 /// A tag: `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`.
-pub fn tag(text: &str) -> Result<&str, PathError> {
+pub(super) fn tag(text: &str) -> Result<&str, PathError> {
     let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     let good = text.len() <= TAG_BYTES_MAX
         && text.bytes().next().is_some_and(word)
@@ -121,7 +121,7 @@ pub fn tag(text: &str) -> Result<&str, PathError> {
 }
 
 /// A digest in a URL.
-pub fn digest(text: &str) -> Result<Digest, PathError> {
+pub(super) fn digest(text: &str) -> Result<Digest, PathError> {
     let unescaped = text.replacen("%3A", ":", 1).replacen("%3a", ":", 1);
     Ok(Digest::parse(&unescaped)?)
 }

@@ -40,7 +40,7 @@ type Shelf<T> = HashMap<Box<str>, HashMap<Box<str>, [Option<Arc<T>>; 2]>>;
 /// By repository, then by reference as asked, then by class of caller. A change of a repository empties its shelf before
 /// the change is acknowledged.
 #[derive(Debug, Default)]
-pub struct Warm {
+pub(super) struct Warm {
     manifests: RwLock<Shelf<WarmManifest>>,
     blobs: RwLock<Shelf<WarmBlob>>,
     changes: AtomicU64,
@@ -48,7 +48,7 @@ pub struct Warm {
 
 impl Warm {
     /// A repository changed: nothing that was said about it before is said again.
-    pub fn forget(&self, repository: &str) {
+    pub(super) fn forget(&self, repository: &str) {
         self.changes.fetch_add(1, Ordering::SeqCst);
         self.manifests.write().unwrap_or_else(PoisonError::into_inner).remove(repository);
         self.blobs.write().unwrap_or_else(PoisonError::into_inner).remove(repository);

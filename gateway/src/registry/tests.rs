@@ -1,0 +1,6 @@
+//! This door through its router: what clients send, and what they must get.
+
+mod attacks;
+mod fixture;
+mod gate;
+mod protocol;
