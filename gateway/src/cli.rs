@@ -40,6 +40,7 @@ struct CommandLine {
 enum Command {
     Advisories(advisories::Args),
     Completions(completions::Args),
+    Demo(demo::Args),
     DockerPlugin(docker_plugin::Args),
     Sign(sign::Args),
     Verify(verify::Args),
@@ -67,6 +68,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Advisories(args) => advisories::run(args),
         Command::Completions(args) => completions::run(args),
+        Command::Demo(args) => demo::run(args),
         Command::DockerPlugin(args) => docker_plugin::run(args),
         Command::Sign(args) => sign::run(args),
         Command::Verify(args) => verify::run(args),

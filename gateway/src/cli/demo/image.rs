@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn the_same_packages_give_the_same_bytes() {
-        let packages = [Package { name: "demo-tls", version: "1.0.0-r0" }];
+        let packages = [Package { name: "demo-openssl", version: "1.0.0-r0" }];
         let first = build(&packages, "hello").expect("builds in memory");
         let second = build(&packages, "hello").expect("builds in memory");
         assert_eq!(first.manifest.digest, second.manifest.digest);
