@@ -148,6 +148,18 @@ impl Tree {
 
     /// The directory that `path` leads to, made where it is missing.
     fn directory(&mut self, path: &[u8]) -> Result<NodeId, StackProblem> {
+        // Nearly all paths lead through directories that are there.
+        let child = |at: NodeId, name: &[u8]| {
+            let child = *self.nodes[at].children.get(name)?;
+            (self.nodes[child].shape == Shape::Directory).then_some(child)
+        };
+        match components(path).try_fold(ROOT, child) {
+            Some(directory) => Ok(directory),
+            None => self.make_directory(path),
+        }
+    }
+
+    fn make_directory(&mut self, path: &[u8]) -> Result<NodeId, StackProblem> {
         let too_far = || StackProblem::LinksOrDepth(printable(path));
         let mut pending: Vec<Box<[u8]>> = components(path).rev().map(Box::from).collect();
         let mut at = vec![ROOT];
@@ -221,6 +233,9 @@ pub(super) struct LayerTree<'s> {
     tree: Tree,
     layer: u32,
     problems: Vec<StackProblem>,
+    /// Where the last entry went: archives list a directory's entries one after the other. Forgotten whenever something
+    /// is taken away, since only that can change where a path leads.
+    last_parent: Option<(Vec<u8>, NodeId)>,
 }
 
 impl Stack {
@@ -229,7 +244,7 @@ impl Stack {
     }
 
     pub(super) fn begin(&mut self, layer: u32) -> LayerTree<'_> {
-        LayerTree { stack: self, tree: Tree::new(), layer, problems: Vec::new() }
+        LayerTree { stack: self, tree: Tree::new(), layer, problems: Vec::new(), last_parent: None }
     }
 }
 
@@ -259,7 +274,7 @@ impl LayerTree<'_> {
         if entry.path.starts_with(WHITEOUT_META) && entry.path != WHITEOUT_OPAQUE {
             return Ok(());
         }
-        let parent = self.tree.directory(parent)?;
+        let parent = self.parent(parent)?;
         if name == WHITEOUT_OPAQUE {
             self.tree.nodes[parent].opaque = true;
             return Ok(());
@@ -283,6 +298,9 @@ impl LayerTree<'_> {
             (node.entry, node.listed) = (Some(id), listed);
             return Ok(());
         }
+        if existing.is_some() {
+            self.last_parent = None;
+        }
         let (hidden_by, layer) = (&mut self.stack.hidden_by, self.layer);
         self.tree.remove(parent, name, &mut |content| {
             hidden_by.insert(content, layer);
@@ -291,6 +309,17 @@ impl LayerTree<'_> {
             Node { shape, entry: Some(id), listed, size: entry.size, hash: entry.hash, ..Node::default() };
         self.tree.insert(parent, name.into(), node);
         Ok(())
+    }
+
+    fn parent(&mut self, path: &[u8]) -> Result<NodeId, StackProblem> {
+        if let Some((last, directory)) = &self.last_parent
+            && last == path
+        {
+            return Ok(*directory);
+        }
+        let directory = self.tree.directory(path)?;
+        self.last_parent = Some((path.to_vec(), directory));
+        Ok(directory)
     }
 
     fn shape(&self, id: EntryId, entry: &Entry<'_>) -> Result<Shape, StackProblem> {
@@ -314,7 +343,7 @@ impl LayerTree<'_> {
 
     /// Lays the layer over those below.
     pub(super) fn finish(self) -> Vec<StackProblem> {
-        let Self { stack, mut tree, layer, mut problems } = self;
+        let Self { stack, mut tree, layer, mut problems, .. } = self;
         let Stack { tree: below, hidden_by } = stack;
         let mut hide = |content: EntryId| {
             hidden_by.insert(content, layer);

@@ -11,7 +11,10 @@ const STATUS: &str = "f var/lib/dpkg/status=Package: a\nStatus: install ok insta
 const STATUS_B: &str = "f var/lib/dpkg/status=Package: a\nStatus: install ok installed\nVersion: 1\n\nPackage: b\nStatus: install ok installed\nVersion: 2\n";
 const DEBIAN: &str = "f etc/os-release=ID=debian\nVERSION_ID=12\n";
 
-fn report(layers: &[&[&str]]) -> ScanReport {
+/// Per layer, the lines of its archive.
+type Layers<'l> = &'l [&'l [&'l str]];
+
+fn report(layers: Layers<'_>) -> ScanReport {
     let reports: Vec<LayerReport> =
         layers.iter().map(|lines| walk(&Archive::default().lines(lines).end())).collect();
     let layers: Vec<_> =
@@ -20,7 +23,7 @@ fn report(layers: &[&[&str]]) -> ScanReport {
 }
 
 /// The kinds of unknown, without the missing advisories, which all these images lack.
-fn unknown(layers: &[&[&str]]) -> Vec<&'static str> {
+fn unknown(layers: Layers<'_>) -> Vec<&'static str> {
     let kind = |unknown: &Unknown| match unknown {
         Unknown::BrokenDatabase { .. } => Some("broken"),
         Unknown::NoAdvisoryData | Unknown::NoAdvisories { .. } => None,
@@ -35,7 +38,7 @@ fn unknown(layers: &[&[&str]]) -> Vec<&'static str> {
 
 #[test]
 fn an_image_that_hides_its_packages_is_unknown() {
-    let cases: &[(&str, &[&[&str]], &[&str])] = &[
+    let cases: &[(&str, Layers<'_>, &[&str])] = &[
         ("in order", &[&[DEBIAN, STATUS]], &[]),
         ("nothing inside", &[&["f a=1"]], &["nothing"]),
         ("no os-release", &[&[STATUS]], &["no distribution"]),
@@ -76,7 +79,7 @@ fn an_image_that_hides_its_packages_is_unknown() {
 #[test]
 fn databases_are_found_behind_links_and_under_usr() {
     let apk = "f usr/lib/apk/db/installed=P:a\nV:1-r0\n\n";
-    let cases: &[(&str, &[&[&str]])] = &[
+    let cases: &[(&str, Layers<'_>)] = &[
         (
             "usr-merge in one layer",
             &[&["d usr/lib", "l lib->usr/lib", "f lib/apk/db/installed=P:a\nV:1-r0\n\n"]],

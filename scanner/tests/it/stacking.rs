@@ -7,7 +7,10 @@ use scanner::report::Unknown;
 use crate::archive::Archive;
 use crate::build::walk;
 
-fn reports(layers: &[&[&str]]) -> Vec<LayerReport> {
+/// Per layer, the lines of its archive.
+type Layers<'l> = &'l [&'l [&'l str]];
+
+fn reports(layers: Layers<'_>) -> Vec<LayerReport> {
     layers.iter().map(|lines| walk(&Archive::default().lines(lines).end())).collect()
 }
 
@@ -16,7 +19,7 @@ fn stacked(reports: &[LayerReport]) -> Vec<Layer<'_>> {
 }
 
 /// `PATH@LAYER`, links with their target, directories with a slash.
-fn tree(layers: &[&[&str]]) -> Vec<String> {
+fn tree(layers: Layers<'_>) -> Vec<String> {
     let reports = reports(layers);
     let line = |entry: &scanner::image::TreeEntry| {
         let target = entry.target.as_ref().map(|target| format!("->{target}")).unwrap_or_default();
@@ -26,7 +29,7 @@ fn tree(layers: &[&[&str]]) -> Vec<String> {
     final_tree(&stacked(&reports)).iter().map(line).collect()
 }
 
-fn problems(layers: &[&[&str]]) -> Vec<String> {
+fn problems(layers: Layers<'_>) -> Vec<String> {
     let reports = reports(layers);
     let unknown = scan(&stacked(&reports), b"{}", None).unknown;
     unknown
@@ -40,7 +43,7 @@ fn problems(layers: &[&[&str]]) -> Vec<String> {
 
 #[test]
 fn layers_stack_as_overlays_do() {
-    let cases: &[(&str, &[&[&str]], &[&str])] = &[
+    let cases: &[(&str, Layers<'_>, &[&str])] = &[
         ("a later file wins", &[&["f a=1"], &["f a=2"]], &["a@1"]),
         ("the last entry of a layer wins", &[&["f a=1", "l a->b"]], &["a->b@0"]),
         ("a whiteout hides a file", &[&["f a=1", "f b=1"], &["f .wh.a="]], &["b@0"]),
@@ -102,7 +105,7 @@ fn layers_stack_as_overlays_do() {
 
 #[test]
 fn what_engines_cannot_unpack_alike_is_a_problem() {
-    let cases: &[(&str, &[&[&str]], &str)] = &[
+    let cases: &[(&str, Layers<'_>, &str)] = &[
         ("a dangling hard link", &[&["h b->a"]], "not there"),
         ("a hard link to a directory", &[&["d a", "h b->a"]], "not there"),
         ("a path through a file", &[&["f a=1", "f a/b=1"]], "no directory"),

@@ -1,0 +1,23 @@
+//! Any bytes as each package database.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use scanner::extractors::all;
+
+const PATHS: [&str; 6] = [
+    "etc/os-release",
+    "lib/apk/db/installed",
+    "node_modules/x/package.json",
+    "var/lib/dpkg/status",
+    "var/lib/dpkg/status.d/x",
+    "x.dist-info/METADATA",
+];
+
+fuzz_target!(|bytes: &[u8]| {
+    for path in PATHS {
+        for extractor in all() {
+            let _ = extractor.extract(path.as_bytes(), bytes);
+        }
+    }
+});
