@@ -4,6 +4,8 @@ pub mod advisories;
 pub mod completions;
 pub mod demo;
 pub mod docker_plugin;
+pub mod log;
+pub mod policy;
 mod registry_access;
 mod secret_input;
 pub mod sign;
@@ -42,6 +44,8 @@ enum Command {
     Completions(completions::Args),
     Demo(demo::Args),
     DockerPlugin(docker_plugin::Args),
+    Log(log::Args),
+    Policy(policy::Args),
     Sign(sign::Args),
     Verify(verify::Args),
     Wait(wait::Args),
@@ -70,6 +74,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Completions(args) => completions::run(args),
         Command::Demo(args) => demo::run(args),
         Command::DockerPlugin(args) => docker_plugin::run(args),
+        Command::Log(args) => log::run(args),
+        Command::Policy(args) => policy::run(args),
         Command::Sign(args) => sign::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Wait(args) => wait::run(args),

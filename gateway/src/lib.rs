@@ -15,6 +15,7 @@ pub mod gate;
 pub mod ingest;
 pub mod judge;
 pub mod manifest;
+pub mod policy_file;
 pub mod records;
 pub mod reference;
 pub mod registry;

@@ -1,6 +1,8 @@
 //! Rows of the decision log, written in the same transaction as the change that they tell of.
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
 use super::RecordError;
 
@@ -38,4 +40,15 @@ pub fn rows(
     let rows =
         statement.query_map(params![first, count_max], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// A connection that can only read, for looking at the log beside a running gateway.
+///
+/// # Errors
+/// When there is no database, or it cannot be opened.
+pub fn open_read_only(data_dir: &Path) -> Result<Connection, RecordError> {
+    let path = data_dir.join("records.sqlite");
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    Ok(connection)
 }

@@ -1,0 +1,90 @@
+//! Reads the policy file and the key files it names, each within limits.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use crate::gate::policy::{Policy, PolicyErrors};
+
+/// Why there is no policy. Nothing is decided without one. All of these are the operator's to mend.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyFileError {
+    /// It says something that it must not.
+    #[error("`{path}`: {mistakes}", path = path.display())]
+    Mistakes {
+        /// Which file.
+        path: PathBuf,
+        /// All of them.
+        mistakes: PolicyErrors,
+    },
+    /// It cannot be read.
+    #[error("cannot read the policy `{path}`", path = path.display())]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// No file of a policy is larger; a device or a log named by mistake must not fill the memory.
+const FILE_BYTES_MAX: u64 = 2 << 20;
+
+/// Reads a policy; key files are relative to its folder.
+///
+/// # Errors
+/// See [`PolicyFileError`].
+pub fn read(path: &Path) -> Result<Policy, PolicyFileError> {
+    let unreadable = |source| PolicyFileError::Unreadable { path: path.to_owned(), source };
+    let bytes = read_bounded(path).map_err(unreadable)?;
+    let text = String::from_utf8(bytes)
+        .map_err(|error| unreadable(io::Error::new(io::ErrorKind::InvalidData, error)))?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let read_file = |name: &Path| read_bounded(&folder.join(name));
+    Policy::parse(&text, &read_file)
+        .map_err(|mistakes| PolicyFileError::Mistakes { path: path.to_owned(), mistakes })
+}
+
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("more than {FILE_BYTES_MAX} bytes")));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::gate::policy::{STARTER_KEY_PATH, starter};
+
+    const KEY: &str = "-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEt22NKZmE7wycOnaIkElFT84xjCc0
+LJmizOanB4Id6kYFQUttPaVqWtVYHpqEstQ1yrXM51xEgdA57CteVNWuaA==
+-----END PUBLIC KEY-----
+";
+
+    #[test]
+    fn key_files_are_relative_to_the_policy() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("policy.toml");
+        assert!(matches!(read(&path), Err(PolicyFileError::Unreadable { .. })));
+        fs::write(&path, starter()).unwrap();
+        let error = read(&path).unwrap_err().to_string();
+        assert!(error.contains(STARTER_KEY_PATH), "{error}");
+        fs::create_dir(folder.path().join("keys")).unwrap();
+        fs::write(folder.path().join(STARTER_KEY_PATH), KEY).unwrap();
+        assert_eq!(read(&path).unwrap().rules().len(), 1);
+    }
+
+    #[test]
+    fn what_never_ends_is_not_read() {
+        let error = read(Path::new("/dev/zero")).unwrap_err();
+        assert!(
+            matches!(error, PolicyFileError::Unreadable { source, .. } if source.kind() == io::ErrorKind::FileTooLarge)
+        );
+    }
+}
