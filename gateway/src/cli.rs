@@ -2,6 +2,7 @@
 
 pub mod advisories;
 pub mod completions;
+pub mod config;
 pub mod demo;
 pub mod docker_plugin;
 pub mod log;
@@ -42,6 +43,7 @@ struct CommandLine {
 enum Command {
     Advisories(advisories::Args),
     Completions(completions::Args),
+    Config(config::Args),
     Demo(demo::Args),
     DockerPlugin(docker_plugin::Args),
     Log(log::Args),
@@ -62,6 +64,7 @@ pub struct UsageError(
 /// Runs the program: arguments in, exit code out. Data goes to stdout, everything else to stderr.
 pub fn main() -> ExitCode {
     end_quietly_when_the_reader_left();
+    crate::server::tls::install_provider();
     match run(CommandLine::parse().command) {
         Ok(code) => code,
         Err(error) => report(&error),
@@ -72,6 +75,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Advisories(args) => advisories::run(args),
         Command::Completions(args) => completions::run(args),
+        Command::Config(args) => config::run(args),
         Command::Demo(args) => demo::run(args),
         Command::DockerPlugin(args) => docker_plugin::run(args),
         Command::Log(args) => log::run(args),

@@ -9,6 +9,7 @@ pub mod advisories;
 pub mod blobs;
 pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod decisions;
 pub mod digest;
 pub mod gate;
