@@ -15,10 +15,14 @@ use self::stage::{Answer, Stage};
 /// Where the demonstration pushes.
 const REPOSITORY: &str = "demo/app";
 /// What the demonstration's advisories have something against, and the same fixed.
-const VULNERABLE: &[Package] =
-    &[Package { name: "demo-openssl", version: "3.3.1-r0" }, Package { name: "demo-busybox", version: "1.36.1-r29" }];
-const FIXED: &[Package] =
-    &[Package { name: "demo-openssl", version: "3.3.1-r3" }, Package { name: "demo-busybox", version: "1.36.1-r29" }];
+const VULNERABLE: &[Package] = &[
+    Package { name: "demo-openssl", version: "3.3.1-r0" },
+    Package { name: "demo-busybox", version: "1.36.1-r29" },
+];
+const FIXED: &[Package] = &[
+    Package { name: "demo-openssl", version: "3.3.1-r3" },
+    Package { name: "demo-busybox", version: "1.36.1-r29" },
+];
 
 /// Shows the main job in a minute: three pushes, three answers, on a server of its own.
 #[derive(Debug, clap::Args)]
