@@ -1,6 +1,7 @@
 //! The list of subcommands, and what their exit codes mean.
 
 pub mod advisories;
+pub mod check;
 pub mod completions;
 pub mod config;
 pub mod demo;
@@ -42,6 +43,7 @@ struct CommandLine {
 #[derive(Debug, Subcommand)]
 enum Command {
     Advisories(advisories::Args),
+    Check(check::Args),
     Completions(completions::Args),
     Config(config::Args),
     Demo(demo::Args),
@@ -74,6 +76,7 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Advisories(args) => advisories::run(args),
+        Command::Check(args) => check::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Config(args) => config::run(args),
         Command::Demo(args) => demo::run(args),

@@ -17,6 +17,7 @@ pub mod ingest;
 pub mod judge;
 pub mod manifest;
 pub mod policy_file;
+pub mod output;
 pub mod records;
 pub mod reference;
 pub mod registry;

@@ -120,6 +120,9 @@ pub enum SourceError {
         #[source]
         source: std::io::Error,
     },
+    /// A registry was named where only files are read.
+    #[error("`{0}` is in a registry")]
+    NotLocal(String),
     /// The layout's index or the archive's list is not what it must be.
     #[error("`{file}`: {problem}")]
     Layout {
@@ -252,11 +255,8 @@ enum Opened {
 }
 
 impl Source {
-    /// Opens what is named; a registry is reached through `remote`, which knows its credentials.
-    pub fn open(
-        location: &Location,
-        remote: impl FnOnce(&ImageReference) -> Result<Remote, RemoteError>,
-    ) -> Result<Self, SourceError> {
+    /// Opens a file or folder.
+    pub fn open(location: &Location) -> Result<Self, SourceError> {
         let archive = |file: &PathBuf| {
             Archive::open(file)
                 .map_err(|source| SourceError::Archive { location: location.to_string(), source })
@@ -265,12 +265,14 @@ impl Source {
             Location::DockerArchive { file, .. } => Opened::DockerArchive(archive(file)?),
             Location::OciArchive { file, .. } => Opened::OciArchive(archive(file)?),
             Location::OciLayout { directory, .. } => Opened::OciLayout(directory.clone()),
-            Location::Registry(reference) => Opened::Registry(
-                remote(reference)
-                    .map_err(|source| SourceError::Remote { reference: reference.to_string(), source })?,
-            ),
+            Location::Registry(reference) => return Err(SourceError::NotLocal(reference.to_string())),
         };
         Ok(Self { location: location.clone(), opened })
+    }
+
+    /// The image that `remote` was made for.
+    pub fn in_registry(remote: Remote) -> Self {
+        Self { location: Location::Registry(remote.reference().clone()), opened: Opened::Registry(remote) }
     }
 
     /// The registry behind it, where signatures can be looked for.

@@ -1,0 +1,269 @@
+//! `portcullis check IMAGE --policy FILE`: the pipeline stage. Asks the same gate as the registry does, without a server.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use indicatif::{ProgressBar, ProgressStyle};
+use keys::signature::Subject;
+use keys::verify::Verification;
+use oci_distribution::RegistryOperation;
+use scanner::advisory::Advisories;
+
+use super::registry_access::RegistryAccess;
+use super::{EXIT_DENIED, UsageError};
+use crate::advisories;
+use crate::clock::Clock;
+use crate::digest::Digest;
+use crate::gate::assemble::image_facts;
+use crate::gate::evidence::{Content, Evidence, IndexChild};
+use crate::gate::policy::Policy;
+use crate::gate::verdict::Verdict;
+use crate::gate::{Checkpoint, decide};
+use crate::manifest::Kind;
+use crate::output::{CheckReport, Output, PlatformScan, SCHEMA, Word, render_undecided};
+use crate::reference::ImageReference;
+use crate::source::{Image, Loaded, Location, Parts, Progress, Source, signatures};
+
+/// Width of tables that go to no terminal.
+const WIDTH: u16 = 140;
+/// Narrowest and widest table on a terminal.
+const WIDTHS: (u16, u16) = (80, 200);
+
+/// Check an image against a policy before it is pushed, released or run.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// `registry/name:tag`, `registry/name@sha256:…`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]` or
+    /// `docker-archive:FILE[:TAG]`.
+    image: Location,
+    /// The policy file.
+    #[arg(long, value_name = "FILE")]
+    policy: PathBuf,
+    /// The name that the image has or will have in its registry; the policy's patterns are compared with it.
+    #[arg(long = "as", value_name = "REFERENCE")]
+    judged_as: Option<ImageReference>,
+    /// Compiled advisories, made by `portcullis advisories build`. Without them every package is unknown.
+    #[arg(long, value_name = "FILE")]
+    advisories: Option<PathBuf>,
+    /// Which question to ask [default: push for files, release for images in a registry].
+    #[arg(long, value_enum)]
+    checkpoint: Option<Question>,
+    /// How to print the answer.
+    #[arg(long, value_enum, default_value_t = Output::Table)]
+    output: Output,
+    /// Write the answer to this file; the table still goes to stdout.
+    #[arg(long, value_name = "FILE")]
+    output_file: Option<PathBuf>,
+    #[command(flatten)]
+    registry: RegistryAccess,
+}
+
+/// The questions that can be asked without a store; `pull` is about its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Question {
+    /// May a container be created from it?
+    Admit,
+    /// May it be stored?
+    Push,
+    /// May consumers have it?
+    Release,
+}
+
+/// Checks; exit code 0 admitted, 1 denied, 2 wrong usage, 3 could not decide.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let report = match check(&args) {
+        Ok(report) => report,
+        Err(error) => {
+            if !error.is::<UsageError>() {
+                let problem = error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ");
+                let text = render_undecided(&args.image.to_string(), &problem, args.output)?;
+                write_out(&text, args.output_file.as_deref())?;
+            }
+            return Err(error);
+        }
+    };
+    write_out(&report.render(args.output, width())?, args.output_file.as_deref())?;
+    if args.output_file.is_some() {
+        write_out(&report.render(Output::Table, width())?, None)?;
+    }
+    Ok(match report.verdict {
+        Word::Admitted => ExitCode::SUCCESS,
+        Word::Denied => ExitCode::from(EXIT_DENIED),
+    })
+}
+
+fn write_out(text: &str, file: Option<&Path>) -> anyhow::Result<()> {
+    match file {
+        Some(file) => std::fs::write(file, text)
+            .with_context(|| UsageError(format!("cannot write `--output-file {}`", file.display()))),
+        None => Ok(std::io::stdout().write_all(text.as_bytes())?),
+    }
+}
+
+fn width() -> u16 {
+    let terminal = console::Term::stdout();
+    if terminal.is_term() { terminal.size().1.clamp(WIDTHS.0, WIDTHS.1) } else { WIDTH }
+}
+
+fn check(args: &Args) -> anyhow::Result<CheckReport> {
+    let name = name(args)?;
+    let policy = read_policy(&args.policy)?;
+    let advisories = args.advisories.as_deref().map(read_advisories).transpose()?;
+    let source = match &args.image {
+        Location::Registry(reference) => Source::in_registry(args.registry.remote(reference)?),
+        local => Source::open(local)?,
+    };
+    if let Some(remote) = source.remote() {
+        remote.log_in(RegistryOperation::Pull)?;
+    }
+    let image = load(&source)?;
+    let checkpoint = match (args.checkpoint, source.remote()) {
+        (Some(Question::Admit), _) => Checkpoint::Admit,
+        (Some(Question::Push), _) | (None, None) => Checkpoint::Push,
+        (Some(Question::Release), _) | (None, Some(_)) => Checkpoint::Release,
+    };
+    let now = Clock::system().now();
+    let content = content(&image.loaded, advisories.as_ref())?;
+    let digest = image.loaded.manifest.digest.clone();
+    let mut evidence = Evidence::new(name.name(), digest, now, content);
+    evidence.tag = name.digest().is_none().then(|| name.tag().unwrap_or("latest").to_owned());
+    evidence.runtime.pinned = name.digest().is_some();
+    evidence.signatures = signatures_of(&source, &policy, &evidence)?;
+    let verdict = decide(checkpoint, &evidence, &policy);
+    Ok(report(args, &image, evidence, checkpoint, verdict, policy.digest()))
+}
+
+/// The policy's patterns need a name; what a file says about its own name is its maker's choice, so it is not asked.
+fn name(args: &Args) -> anyhow::Result<ImageReference> {
+    match (&args.judged_as, &args.image) {
+        (Some(name), _) => Ok(name.clone()),
+        (None, Location::Registry(reference)) => Ok(reference.clone()),
+        (None, location) => Err(UsageError(format!(
+            "`{location}` has no registry name; say which one it will have: --as registry.example/team/app:1.2"
+        ))
+        .into()),
+    }
+}
+
+/// Key files are read relative to the policy's own folder.
+fn read_policy(file: &Path) -> anyhow::Result<Policy> {
+    let usage = || UsageError(format!("cannot use the policy `{}`", file.display()));
+    let text = std::fs::read_to_string(file).with_context(usage)?;
+    let folder = file.parent().unwrap_or(Path::new("")).to_owned();
+    Policy::parse(&text, &|path: &Path| std::fs::read(folder.join(path))).with_context(usage)
+}
+
+fn read_advisories(file: &Path) -> anyhow::Result<Advisories> {
+    advisories::load(file)
+        .with_context(|| UsageError(format!("cannot use the advisories `{}`", file.display())))
+}
+
+fn load(source: &Source) -> anyhow::Result<Image> {
+    let bar = ProgressBar::no_length();
+    if !std::io::stderr().is_terminal() {
+        bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
+    }
+    let style =
+        ProgressStyle::with_template("scanning {bytes}/{total_bytes} {wide_bar} {bytes_per_sec} {eta}")?;
+    bar.set_style(style);
+    let loaded =
+        source.load(Progress { expect: &|bytes| bar.inc_length(bytes), advance: &|bytes| bar.inc(bytes) });
+    bar.finish_and_clear();
+    Ok(loaded?)
+}
+
+fn content(loaded: &Loaded, advisories: Option<&Advisories>) -> anyhow::Result<Content> {
+    Ok(match &loaded.parts {
+        Parts::Artifact => Content::Artifact {
+            artifact_type: loaded.manifest.referrer_type().unwrap_or_default().to_owned(),
+            size: match &loaded.manifest.kind {
+                Kind::Artifact { blobs, .. } => {
+                    blobs.iter().fold(0, |sum: u64, blob| sum.saturating_add(blob.size))
+                }
+                Kind::Image { .. } | Kind::Index { .. } => 0,
+            },
+        },
+        Parts::Image { config, reports } => {
+            Content::Image(image_facts(&loaded.manifest, config, reports, advisories)?)
+        }
+        Parts::Index(children) => Content::Index(
+            children
+                .iter()
+                .map(|(platform, child)| {
+                    let digest = child.manifest.digest.clone();
+                    anyhow::Ok(IndexChild {
+                        digest,
+                        platform: platform.clone(),
+                        content: content(child, advisories)?,
+                    })
+                })
+                .collect::<anyhow::Result<_>>()?,
+        ),
+    })
+}
+
+/// Signatures lie beside the image in its registry. Beside a file there are none.
+fn signatures_of(source: &Source, policy: &Policy, evidence: &Evidence) -> anyhow::Result<Verification> {
+    let Some(remote) = source.remote() else {
+        return Ok(Verification::default());
+    };
+    let found = signatures::find(remote, &Digest::parse(&evidence.digest)?)
+        .with_context(|| format!("cannot look for signatures of `{}`", remote.reference()))?;
+    let subject = Subject { digest: &evidence.digest, repository: &evidence.repository };
+    let mut verification =
+        keys::verify::verify(&found.signatures, subject, policy.trust_store(), evidence.as_of);
+    verification.rejected.extend(found.unreadable);
+    Ok(verification)
+}
+
+fn report(
+    args: &Args,
+    image: &Image,
+    evidence: Evidence,
+    checkpoint: Checkpoint,
+    verdict: Verdict,
+    policy: &str,
+) -> CheckReport {
+    let mut report = CheckReport {
+        schema: SCHEMA,
+        image: args.image.to_string(),
+        repository: evidence.repository,
+        tag: evidence.tag,
+        digest: image.digest.clone(),
+        checkpoint,
+        verdict: Word::Admitted,
+        reasons: Vec::new(),
+        omitted: 0,
+        warnings: Vec::new(),
+        help: None,
+        policy: policy.to_owned(),
+        signatures: evidence.signatures,
+        scans: scans(&evidence.content, image.digest.as_deref()),
+    };
+    match verdict {
+        Verdict::Allow(admitted) => report.warnings = admitted.warnings().to_vec(),
+        Verdict::Deny(denial) => report.deny(denial),
+    }
+    report
+}
+
+fn scans(content: &Content, digest: Option<&str>) -> Vec<PlatformScan> {
+    let scan = |facts: &crate::gate::evidence::ImageFacts, platform, digest: Option<&str>| PlatformScan {
+        platform,
+        digest: digest.map(str::to_owned),
+        scan: Arc::clone(&facts.scan),
+    };
+    match content {
+        Content::Image(facts) => vec![scan(facts, None, digest)],
+        Content::Index(children) => children
+            .iter()
+            .filter_map(|child| match &child.content {
+                Content::Image(facts) => Some(scan(facts, Some(child.platform.clone()), Some(&child.digest))),
+                Content::Artifact { .. } | Content::Index(_) | Content::Judged => None,
+            })
+            .collect(),
+        Content::Artifact { .. } | Content::Judged => Vec::new(),
+    }
+}

@@ -1,0 +1,125 @@
+//! The answer of `portcullis check`, in the three forms that people, scripts and CI servers read.
+
+mod junit;
+mod table;
+
+use keys::verify::Verification;
+use scanner::report::ScanReport;
+use serde::Serialize;
+
+use crate::gate::Checkpoint;
+use crate::gate::verdict::{Denial, Reason};
+
+/// Names the JSON form; a change that a reader could notice raises the number.
+pub const SCHEMA: &str = "portcullis-check/1";
+
+/// What was asked and answered.
+#[derive(Clone, Debug, Serialize)]
+pub struct CheckReport {
+    /// [`SCHEMA`].
+    pub schema: &'static str,
+    /// The image as named on the command line.
+    pub image: String,
+    /// Registry and repository that the policy's patterns were compared with.
+    pub repository: String,
+    /// The tag it has or will have.
+    pub tag: Option<String>,
+    /// Digest of the manifest; `null` for a docker archive, which has none.
+    pub digest: Option<String>,
+    /// The question.
+    pub checkpoint: Checkpoint,
+    /// The answer.
+    pub verdict: Word,
+    /// Why not; worst first, empty when admitted.
+    pub reasons: Vec<Reason>,
+    /// Reasons left out because there are too many.
+    pub omitted: usize,
+    /// What would be a reason, were it enforced, or was waived.
+    pub warnings: Vec<Reason>,
+    /// Whom to ask.
+    pub help: Option<String>,
+    /// Digest of the policy that was applied.
+    pub policy: String,
+    /// Signatures found beside the image; none are looked for beside files.
+    pub signatures: Verification,
+    /// What was found in each platform's image.
+    pub scans: Vec<PlatformScan>,
+}
+
+/// The answer in one word. "Undecided" is no report: it is an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Word {
+    /// Yes.
+    Admitted,
+    /// No.
+    Denied,
+}
+
+/// One platform's image.
+#[derive(Clone, Debug, Serialize)]
+pub struct PlatformScan {
+    /// `linux/amd64`; `null` for an image that is no index.
+    pub platform: Option<String>,
+    /// Digest of its manifest.
+    pub digest: Option<String>,
+    /// Everything the scanner says.
+    pub scan: std::sync::Arc<ScanReport>,
+}
+
+/// Output forms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Output {
+    /// One JSON object (docs/check.md).
+    Json,
+    /// JUnit XML, a failed test for each reason.
+    Junit,
+    /// For people.
+    Table,
+}
+
+impl CheckReport {
+    /// Takes the reasons of a denial.
+    pub fn deny(&mut self, denial: Denial) {
+        self.verdict = Word::Denied;
+        self.reasons = denial.reasons;
+        self.omitted = denial.omitted;
+        self.warnings = denial.warnings;
+        self.help = denial.help;
+    }
+
+    /// The report in one of its forms, with a line end.
+    pub fn render(&self, output: Output, width: u16) -> Result<String, RenderError> {
+        match output {
+            Output::Json => Ok(format!("{}\n", serde_json::to_string_pretty(self)?)),
+            Output::Junit => junit::render(self),
+            Output::Table => Ok(table::render(self, width)),
+        }
+    }
+}
+
+/// The form for a question that has no answer, so that a CI server does not take a missing file for a success.
+pub fn render_undecided(image: &str, problem: &str, output: Output) -> Result<String, RenderError> {
+    match output {
+        Output::Json => {
+            let report = serde_json::json!({"schema": SCHEMA, "image": image, "verdict": "undecided", "problem": problem});
+            Ok(format!("{report:#}\n"))
+        }
+        Output::Junit => junit::render_undecided(image, problem),
+        Output::Table => Ok(String::new()),
+    }
+}
+
+/// A report that cannot be written down.
+#[derive(Debug, thiserror::Error)]
+pub enum RenderError {
+    /// As JSON.
+    #[error("cannot write the report as JSON")]
+    Json(#[from] serde_json::Error),
+    /// As XML.
+    #[error("cannot write the report as JUnit XML")]
+    Junit(#[from] quick_junit::SerializeError),
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+//! The forms of one report, denied and admitted.
+
+use scanner::finding::Severity;
+
+use super::*;
+use crate::gate::verdict::LayerReference;
+
+fn report() -> CheckReport {
+    let mut finding =
+        Reason::new("vulnerability", "prod", "CVE-2026-0001 is critical", "upgrade openssl to 3.0.2");
+    finding.severity = Some(Severity::Critical);
+    finding.package = Some("openssl 3.0.1".into());
+    finding.finding = Some("CVE-2026-0001".into());
+    finding.fix = Some("3.0.2".into());
+    finding.layer = Some(LayerReference {
+        index: 1,
+        digest: "sha256:aa".into(),
+        instruction: Some("RUN apk add \u{1b}[2Jopenssl".into()),
+    });
+    let user = Reason::new("user", "prod", "runs as root", "add `USER` to the Dockerfile");
+    let mut report = CheckReport {
+        schema: SCHEMA,
+        image: "oci:image".into(),
+        repository: "registry.example/app".into(),
+        tag: Some("1".into()),
+        digest: Some("sha256:bb".into()),
+        checkpoint: Checkpoint::Push,
+        verdict: Word::Admitted,
+        reasons: Vec::new(),
+        omitted: 0,
+        warnings: Vec::new(),
+        help: None,
+        policy: "sha256:cc".into(),
+        signatures: Verification::default(),
+        scans: Vec::new(),
+    };
+    let mut denial = Denial::new("registry.example/app:1".into(), Checkpoint::Push, vec![finding]);
+    denial.warnings = vec![user];
+    report.deny(denial);
+    report
+}
+
+#[test]
+fn the_table_groups_by_layer_and_cannot_rewrite_the_terminal() {
+    let text = report().render(Output::Table, 100).unwrap();
+    for expected in [
+        "denied: layer 1: RUN apk add",
+        "openssl 3.0.1",
+        "3.0.2",
+        "critical",
+        "warning: image",
+        "DENIED at push for 1 reasons",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    assert!(!text.contains('\u{1b}'), "{text}");
+}
+
+#[test]
+fn junit_has_a_failed_test_for_each_reason() {
+    let text = report().render(Output::Junit, 0).unwrap();
+    for expected in [
+        r#"tests="3" skipped="0" errors="0" failures="2""#,
+        r#"<testcase name="CVE-2026-0001 openssl 3.0.1" classname="portcullis.vulnerability">"#,
+        r#"<failure message="CVE-2026-0001 is critical" type="vulnerability">"#,
+        r#"classname="portcullis.user""#,
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    assert!(!text.contains('\u{1b}'));
+    let undecided = render_undecided("oci:image", "the disk is gone", Output::Junit).unwrap();
+    assert!(undecided.contains(r#"<error message="the disk is gone" type="undecided""#), "{undecided}");
+}
+
+#[test]
+fn json_keeps_its_keys() {
+    let value: serde_json::Value = serde_json::from_str(&report().render(Output::Json, 0).unwrap()).unwrap();
+    let keys: Vec<&String> = value.as_object().unwrap().keys().collect();
+    assert_eq!(
+        keys,
+        [
+            "checkpoint",
+            "digest",
+            "help",
+            "image",
+            "omitted",
+            "policy",
+            "reasons",
+            "repository",
+            "scans",
+            "schema",
+            "signatures",
+            "tag",
+            "verdict",
+            "warnings"
+        ]
+    );
+    assert_eq!(value["verdict"], "denied");
+    assert_eq!(value["reasons"][0]["layer"]["index"], 1);
+}
