@@ -18,6 +18,45 @@ fn line(package: &Package) -> String {
     format!("{} {}{}", package.name, package.version, source.unwrap_or_default())
 }
 
+/// The files of a seam, without its tests.
+fn files(folder: &str) -> Vec<String> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(folder);
+    let files = std::fs::read_dir(folder).expect("the sources").map(|file| file.expect("a file").file_name());
+    let names = files.filter_map(|name| Some(name.to_str()?.strip_suffix(".rs")?.replace('_', "-")));
+    let mut names: Vec<String> = names.filter(|name| name != "tests").collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn every_file_is_listed() {
+    let names: Vec<_> = all().iter().map(|extractor| extractor.name()).collect();
+    assert_eq!(files("extractors"), names);
+    let names: Vec<_> = crate::detectors::all().iter().map(|detector| detector.name()).collect();
+    assert_eq!(files("detectors"), names);
+}
+
+#[test]
+fn a_new_version_of_any_part_is_a_new_analyzer() {
+    let extractors = all().iter().map(|extractor| format!("{}/{}", extractor.name(), extractor.version()));
+    let detectors = crate::detectors::all().iter();
+    let detectors = detectors.map(|detector| format!("{}/{}", detector.name(), detector.version()));
+    let parts: Vec<_> = extractors.chain(detectors).collect();
+    let expected = "apk/1 dpkg/1 node/1 os-release/1 python/1 unsupported/1 permissions/1 secrets/1";
+    assert_eq!(parts.join(" "), expected, "raise `ANALYZER` together with this list");
+    assert_eq!(crate::layer::ANALYZER, "portcullis-layer/1");
+}
+
+#[test]
+fn no_extractor_falls_over() {
+    let inputs: [&[u8]; 6] = [b"", b"\0", b"\xff\xfe\n\n\n", b":\n:\n", b"[[[[{", b"ID=\"\\"];
+    for extractor in all() {
+        for input in inputs {
+            let _ = extractor.extract(b"x/y", input);
+        }
+    }
+}
+
 #[test]
 fn every_extractor_has_a_name_of_its_own() {
     let mut names: Vec<_> = all().iter().map(|extractor| extractor.name()).collect();
@@ -54,6 +93,9 @@ fn databases_are_wanted_and_look_alikes_are_not() {
         ("site-packages/x/PKG-INFO", false),
         ("var/lib/rpm/rpmdb.sqlite", true),
         ("home/rpmdb.sqlite", false),
+        ("lib/python3/site-packages/x-1-py3.egg", true),
+        ("home/breakfast.egg", false),
+        ("opt/conda/conda-meta/history", true),
     ];
     for (path, wanted) in cases {
         let by = all().iter().filter(|extractor| extractor.wants(path.as_bytes()) != Want::No).count();

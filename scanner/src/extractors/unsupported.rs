@@ -2,11 +2,12 @@
 
 use crate::extractors::{ExtractError, Extracted, Extractor, Want, ends_with};
 
-/// Recognises rpm, pacman, portage, opkg, Chisel and Nix by the places of their databases.
+/// Recognises rpm, pacman, portage, xbps, opkg, Chisel, conda and Nix by the places of their databases, and zipped eggs by
+/// their name.
 pub struct Unsupported;
 
 /// Files that only exist when the package manager has installed something.
-const DATABASES: [&[u8]; 18] = [
+const DATABASES: [&[u8]; 19] = [
     b"var/lib/rpm/Packages",
     b"var/lib/rpm/Packages.db",
     b"var/lib/rpm/rpmdb.sqlite",
@@ -22,6 +23,7 @@ const DATABASES: [&[u8]; 18] = [
     b"usr/lib/opkg/status",
     b"var/lib/opkg/status",
     b"var/lib/chisel/manifest.wall",
+    b"conda-meta/history",
     b"nix/var/nix/db/db.sqlite",
     b"var/db/xbps/pkgdb-0.38.plist",
     b"var/lib/portage/world",
@@ -37,7 +39,10 @@ impl Extractor for Unsupported {
     }
 
     fn wants(&self, path: &[u8]) -> Want {
-        if DATABASES.iter().any(|database| ends_with(path, database)) { Want::NameOnly } else { Want::No }
+        let database = DATABASES.iter().any(|database| ends_with(path, database));
+        // A zipped egg is a Python distribution in one file.
+        let egg = path.ends_with(b".egg") && memchr::memmem::find(path, b"-packages/").is_some();
+        if database || egg { Want::NameOnly } else { Want::No }
     }
 
     fn extract(&self, _path: &[u8], _bytes: &[u8]) -> Result<Extracted, ExtractError> {

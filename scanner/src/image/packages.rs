@@ -23,14 +23,14 @@ const DATABASES: [(&str, &str); 3] =
     [("lib/apk/db/installed", "apk"), ("usr/lib/apk/db/installed", "apk"), ("var/lib/dpkg/status", "dpkg")];
 
 /// What stays behind when a database is deleted to hide what is installed.
-const LEFTOVERS: [(&str, PackageKind); 7] = [
-    ("lib/apk/db/scripts.tar", PackageKind::Apk),
-    ("lib/apk/db/triggers", PackageKind::Apk),
-    ("sbin/apk", PackageKind::Apk),
-    ("usr/lib/apk/db/scripts.tar", PackageKind::Apk),
-    ("usr/bin/dpkg", PackageKind::Deb),
-    ("var/lib/dpkg/available", PackageKind::Deb),
-    ("var/lib/dpkg/info", PackageKind::Deb),
+const LEFTOVERS: [&str; 7] = [
+    "lib/apk/db/scripts.tar",
+    "lib/apk/db/triggers",
+    "sbin/apk",
+    "usr/bin/dpkg",
+    "usr/lib/apk/db/scripts.tar",
+    "var/lib/dpkg/available",
+    "var/lib/dpkg/info",
 ];
 
 impl Inventory {
@@ -138,27 +138,27 @@ impl Inventory {
 
     /// Packages that earlier layers list, or traces of a package manager, without any package in the final view.
     fn check_deleted(&mut self, view: &View<'_>) {
-        let mut missing: BTreeMap<PackageKind, (String, usize)> = BTreeMap::new();
+        let mut listed: BTreeMap<PackageKind, EntryId> = BTreeMap::new();
         for (id, extraction) in view.extractions() {
             let Ok(Extracted::Packages(packages)) = &extraction.found else { continue };
-            let system = packages.first().map(|package| package.kind);
-            if let Some(kind @ (PackageKind::Apk | PackageKind::Deb)) = system {
-                let by = view.stack.hidden_by.get(&id).map_or(layer(id), |layer| to_index(*layer));
-                missing.insert(kind, (format!("the database of the `{}` packages", kind.purl_type()), by));
-            }
+            let kind = packages.first().map(|package| package.kind);
+            listed.extend(kind.filter(|kind| is_system(*kind)).map(|kind| (kind, id)));
         }
-        for (trace, kind) in LEFTOVERS {
+        listed.retain(|kind, _| !self.packages.iter().any(|found| found.package.kind == *kind));
+        let described = view.described(|id| listed.values().any(|listed| *listed == id));
+        for id in listed.values() {
+            let by = view.stack.hidden_by.get(id).map_or(layer(*id), |layer| to_index(*layer));
+            let path = described.get(id).map_or("", |entry| entry.path.as_str());
+            self.broken(path, by, "a later layer deletes or empties it, and nothing takes its place");
+        }
+        // Any system's packages explain the tools of another: Alpine has a package `dpkg`.
+        if self.packages.iter().any(|found| is_system(found.package.kind)) {
+            return;
+        }
+        for trace in LEFTOVERS {
             if matches!(view.stack.tree.lookup(trace.as_bytes()), Lookup::Found(_)) {
-                missing.entry(kind).or_insert_with(|| (trace.to_owned(), 0));
-            }
-        }
-        for (kind, (path, layer)) in missing {
-            if !self.packages.iter().any(|package| package.package.kind == kind) {
-                self.broken(
-                    &path,
-                    layer,
-                    "there are traces of a package manager but no package list: it was deleted",
-                );
+                self.broken(trace, 0, "traces of a package manager, but no list of packages");
+                return;
             }
         }
     }
@@ -170,6 +170,11 @@ impl Inventory {
             problem: problem.to_owned(),
         });
     }
+}
+
+/// Packages of the distribution, not of a language.
+fn is_system(kind: PackageKind) -> bool {
+    matches!(kind, PackageKind::Apk | PackageKind::Deb)
 }
 
 fn layer(id: EntryId) -> usize {
