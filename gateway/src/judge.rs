@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use crate::advisories::AdvisoryStore;
 use crate::blobs::{BlobError, Blobs};
 use crate::clock::Clock;
+use crate::decisions::Decision;
 use crate::gate::assemble::AssembleError;
 use crate::gate::evidence::{Content, Evidence, Runtime, State};
 use crate::gate::policy::Policy;
@@ -25,7 +26,7 @@ use crate::records::{RecordError, Records, manifests};
 use crate::staging::{self, Push, StagingError};
 use crate::telemetry::Metrics;
 use evidence::FactsCache;
-use log::{Asked, Draft};
+use log::Asked;
 
 /// How often a question is asked anew because policy or advisories changed while it was weighed.
 const CHANGES_MAX: usize = 4;
@@ -243,7 +244,7 @@ impl Judge {
                         now,
                     )?;
                 }
-                log::append(connection, &entry)
+                log::append(connection, entry)
             })
             .await?;
         Ok(Some(PushAnswer::Refused(denial)))
@@ -284,7 +285,7 @@ impl Judge {
                 }
                 staging::stage(connection, &held, &proof, now)?;
                 for entry in entries {
-                    log::append(connection, &entry)?;
+                    log::append(connection, entry)?;
                 }
                 apply_release(connection, &held.repository, &held.digest, &release, &basis, now)?;
                 Ok(true)
@@ -338,7 +339,7 @@ impl Judge {
                     if !judge.is_current(&basis) {
                         return Ok(false);
                     }
-                    log::append(connection, &entry)?;
+                    log::append(connection, entry)?;
                     apply_release(connection, &held, &name, &verdict, &basis, now)?;
                     Ok(true)
                 })
@@ -454,7 +455,7 @@ impl Judge {
                 let (revision, denial) = (revision.as_deref(), denial.as_deref());
                 manifests::put_verdict(connection, &held, &digest, &policy, revision, denial, now)?;
                 // Said before: a denial that is asked for again and again must not swell the log.
-                if before.is_some() { Ok(()) } else { log::append(connection, &entry) }
+                if before.is_some() { Ok(()) } else { log::append(connection, entry) }
             })
             .await?;
         Ok(())
@@ -474,8 +475,8 @@ impl Judge {
         self.metrics.verdict(checkpoint, denial.is_none(), checks.iter().map(|reason| reason.check.as_str()));
     }
 
-    fn entry(asked: Asked<'_>, evidence: &Evidence, verdict: &Verdict, basis: &Basis) -> Draft {
-        Draft::new(asked, evidence, verdict, basis.policy.digest(), basis.revision())
+    fn entry(asked: Asked<'_>, evidence: &Evidence, verdict: &Verdict, basis: &Basis) -> Decision {
+        log::decision(asked, evidence, verdict, basis.policy.digest(), basis.revision())
     }
 }
 

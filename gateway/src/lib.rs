@@ -13,6 +13,7 @@ pub mod config;
 pub mod decisions;
 pub mod digest;
 pub mod gate;
+pub mod gc;
 pub mod ingest;
 pub mod judge;
 pub mod manifest;

@@ -27,6 +27,7 @@ use crate::access::{Access, Action, Caller, Refusal, Wanted};
 use crate::advisories::AdvisoryStore;
 use crate::blobs::{BlobError, Blobs};
 use crate::clock::Clock;
+use crate::gc::GcConfig;
 use crate::ingest::{Ingest, Sessions};
 use crate::judge::{Judge, PolicyHandle};
 use crate::records::manifests::View;
@@ -149,6 +150,36 @@ impl Registry {
     /// The records, for the decision log and the counts that operators see.
     pub fn records(&self) -> &Arc<Records> {
         &self.records
+    }
+
+    /// Starts what this door does on its own: asks again about what is staged (at once, and when the advisories change),
+    /// collects garbage, counts the store. Stops when the returned set is dropped.
+    pub fn start_background(
+        self: &Arc<Self>,
+        advisories: &AdvisoryStore,
+        gc: GcConfig,
+    ) -> tokio::task::JoinSet<()> {
+        let mut tasks = tokio::task::JoinSet::new();
+        let (judge, mut changed) = (Arc::clone(&self.judge), advisories.subscribe());
+        tasks.spawn(async move {
+            loop {
+                judge.sweep().await;
+                if changed.changed().await.is_err() {
+                    return std::future::pending().await;
+                }
+            }
+        });
+        tasks.spawn(crate::gc::run_forever(Arc::clone(self), gc));
+        self.count_store();
+        tasks
+    }
+
+    /// Brings the store's gauges up to date.
+    pub(crate) fn count_store(&self) {
+        if let Ok((count, bytes)) = self.records.read(crate::records::blobs::totals) {
+            self.metrics.store_blobs.set(i64::try_from(count).unwrap_or(i64::MAX));
+            self.metrics.store_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        }
     }
 
     /// Refuses a caller without the right, in the way that lets it get the right if it can.

@@ -120,15 +120,21 @@ pub fn has_report(connection: &Connection, digest: &str, analyzer: &str) -> Resu
     Ok(connection.prepare_cached(sql)?.exists([digest, analyzer])?)
 }
 
-/// Takes back links that no manifest relies on and that no push has touched since `before`.
+/// Takes back one link, if, looked at again, no manifest relies on it and no push has touched it since `before`.
 ///
 /// # Errors
 /// When the database fails.
-pub fn unlink_unused(connection: &Connection, before: i64) -> Result<usize, RecordError> {
-    let sql = "DELETE FROM blob_links WHERE linked_at < ?1 AND NOT EXISTS (
+pub fn unlink_unused(
+    connection: &Connection,
+    repository: &str,
+    digest: &str,
+    before: i64,
+) -> Result<bool, RecordError> {
+    let sql =
+        "DELETE FROM blob_links WHERE repository = ?1 AND digest = ?2 AND linked_at < ?3 AND NOT EXISTS (
                    SELECT 1 FROM manifest_refs r WHERE r.repository = blob_links.repository
                    AND r.target = blob_links.digest AND r.kind = 'blob')";
-    Ok(connection.prepare_cached(sql)?.execute([before])?)
+    Ok(connection.prepare_cached(sql)?.execute(params![repository, digest, before])? > 0)
 }
 
 /// Blobs that no repository holds and that were stored before `before`, with their sizes.
@@ -153,7 +159,7 @@ pub fn unreferenced(
     .collect()
 }
 
-/// Links that [`unlink_unused`] would take back, for a dry run.
+/// Links that [`unlink_unused`] may take back.
 ///
 /// # Errors
 /// When the database fails.
