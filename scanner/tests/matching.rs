@@ -169,3 +169,116 @@ fn a_release_without_data_is_unknown_and_not_clean() {
         [Unknown::NoAdvisories { ecosystem: "alpine 3.15.0".to_owned(), packages: 14 }]
     );
 }
+
+fn deb(name: &str, version: &str, source: &str, source_version: &str) -> ImagePackage {
+    let source = Some(SourcePackage { name: source.to_owned(), version: source_version.to_owned() });
+    let package = Package {
+        kind: PackageKind::Deb,
+        name: name.to_owned(),
+        version: version.to_owned(),
+        architecture: None,
+        source,
+    };
+    ImagePackage { package, path: "var/lib/dpkg/status".to_owned(), layer: 0 }
+}
+
+fn module(kind: PackageKind, name: &str, version: &str, path: &str, layer: usize) -> ImagePackage {
+    let (name, version) = (name.to_owned(), version.to_owned());
+    let package = Package { kind, name, version, architecture: None, source: None };
+    ImagePackage { package, path: path.to_owned(), layer }
+}
+
+fn distribution(id: &str, version: &str) -> Distribution {
+    Distribution {
+        id: id.to_owned(),
+        version_id: Some(version.to_owned()),
+        codename: None,
+        pretty_name: None,
+    }
+}
+
+const TRACKER: &str = r#"{
+    "openssl":{"CVE-2026-0001":{"releases":{"bookworm":{"status":"resolved","fixed_version":"3.0.2-1"}}}},
+    "python-requests":{"CVE-2026-0002":{"releases":{"bookworm":{"status":"resolved","fixed_version":"2.28.1-1+deb12u1"}}}}}"#;
+const GHSA: &str = r#"{"id":"GHSA-aaaa","aliases":["CVE-2026-0002"],"modified":"2026-01-01","affected":[{"package":
+    {"ecosystem":"PyPI","name":"requests"},"ranges":[{"type":"ECOSYSTEM","events":[{"introduced":"0"},{"fixed":"2.31.0"}]}]}]}"#;
+const PYSEC: &str = r#"{"id":"PYSEC-1","aliases":["GHSA-aaaa"],"modified":"2026-01-01","affected":[{"package":
+    {"ecosystem":"PyPI","name":"requests"},"ranges":[{"type":"ECOSYSTEM","events":[{"introduced":"0"},{"fixed":"2.31.1"}]}],
+    "severity":[{"type":"CVSS_V3","score":"CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"}]}]}"#;
+
+fn small() -> Advisories {
+    let mut builder = Builder::new();
+    for document in [TRACKER, GHSA, PYSEC] {
+        builder.add("test", None, document.as_bytes()).unwrap();
+    }
+    Advisories::open(Arc::new(builder.finish(NOW).unwrap())).unwrap()
+}
+
+/// `id package version -> fix`, a line for each finding.
+#[track_caller]
+fn check_small(id: &str, packages: &[ImagePackage], expected: &[&str], unknown: &[Unknown]) {
+    let release = distribution(id, "12");
+    let matched = match_packages(Some(&release), packages, Some(&small()));
+    let line = |it: &scanner::finding::Finding| {
+        let fix = it.fixed_version.as_deref().unwrap_or("none");
+        format!("{} {} {} -> {fix}", it.id, it.package.name, it.package.version)
+    };
+    assert_eq!(matched.findings.iter().map(line).collect::<Vec<_>>(), expected);
+    assert_eq!(matched.unknown, unknown);
+}
+
+#[test]
+fn a_binary_rebuild_is_judged_by_its_sources_name_and_version() {
+    let open = deb("libssl3", "3.0.9+b1", "openssl", "3.0.1-1");
+    let fixed = deb("openssl", "3.0.1-1+b9", "openssl", "3.0.2-1");
+    check_small("debian", &[open, fixed], &["CVE-2026-0001 libssl3 3.0.9+b1 -> 3.0.2-1"], &[]);
+}
+
+#[test]
+fn names_of_one_problem_are_one_finding_with_the_worst_grade_and_the_last_fix() {
+    let package =
+        module(PackageKind::Python, "requests", "2.30.0", "opt/app/requests-2.30.0.dist-info/METADATA", 3);
+    let again =
+        module(PackageKind::Python, "requests", "2.30.0", "opt/other/requests-2.30.0.dist-info/METADATA", 1);
+    let matched = match_packages(None, &[package, again], Some(&small()));
+    let [finding] = &matched.findings[..] else { panic!("{:#?}", matched.findings) };
+    assert_eq!(finding.id, "CVE-2026-0002");
+    assert_eq!(finding.aliases, ["GHSA-aaaa", "PYSEC-1"]);
+    assert_eq!(finding.fixed_version.as_deref(), Some("2.31.1"));
+    assert_eq!(finding.severity, scanner::finding::Severity::Critical);
+    assert_eq!(finding.layer, 1, "the layer that brought it first");
+    assert_eq!(finding.source, "osv");
+}
+
+#[test]
+fn a_module_that_the_distribution_installed_is_judged_by_the_distribution() {
+    let owner = || deb("python3-requests", "2.28.1-1+deb12u1", "python-requests", "2.28.1-1+deb12u1");
+    let place = "usr/lib/python3/dist-packages/requests-2.28.1.dist-info/METADATA";
+    let owned = || module(PackageKind::Python, "requests", "2.28.1", place, 0);
+    check_small("debian", &[owner(), owned()], &[], &[]);
+    let found = ["CVE-2026-0002 requests 2.28.1 -> 2.31.1"];
+    // Nobody claims it; or it was installed beside the packaged one.
+    check_small("debian", &[owned()], &found, &[]);
+    let place = "usr/local/lib/python3.11/dist-packages/requests-2.28.1.dist-info/METADATA";
+    let beside = module(PackageKind::Python, "requests", "2.28.1", place, 0);
+    check_small("debian", &[owner(), beside], &found, &[]);
+}
+
+#[test]
+fn what_cannot_be_judged_is_unknown() {
+    let package = || deb("openssl", "3.0.1-1", "openssl", "3.0.1-1");
+    let uncovered = |ecosystem: &str| Unknown::NoAdvisories { ecosystem: ecosystem.to_owned(), packages: 1 };
+    check_small("raspbian", &[package()], &[], &[uncovered("raspbian 12")]);
+    let npm = module(PackageKind::Npm, "left-pad", "1.0.0", "node_modules/left-pad/package.json", 0);
+    check_small("debian", &[npm], &[], &[uncovered("npm")]);
+    let odd = module(PackageKind::Python, "requests", "whatever", "opt/METADATA", 0);
+    let unorderable = Unknown::UnorderableVersion { package: "requests whatever".to_owned() };
+    check_small("debian", &[odd], &[], &[unorderable]);
+    // A dpkg database in an image that says it is Alpine belongs to nobody's advisories.
+    check_small("alpine", &[package()], &[], &[uncovered("alpine 12")]);
+
+    let matched = match_packages(None, &[package()], Some(&small()));
+    assert_eq!((matched.findings, matched.unknown), (Vec::new(), vec![Unknown::NoDistribution]));
+    let matched = match_packages(Some(&distribution("debian", "12")), &[package()], None);
+    assert_eq!((matched.findings, matched.unknown), (Vec::new(), vec![Unknown::NoAdvisoryData]));
+}
