@@ -1,5 +1,7 @@
 //! The advisory file: what feeds say is kept, what is damaged is refused, what is corrupt never panics.
 
+#![expect(clippy::unwrap_used, reason = "a test and its helpers fail loudly")]
+
 use std::sync::Arc;
 
 use proptest::prelude::*;

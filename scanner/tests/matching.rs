@@ -1,5 +1,7 @@
 //! Packages matched against public advisories give the findings that were worked out independently.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test and its helpers fail loudly")]
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;

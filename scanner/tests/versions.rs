@@ -1,5 +1,7 @@
 //! Version orders agree with public vectors, and are orders.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test and its helpers fail loudly")]
+
 use std::cmp::Ordering;
 use std::io::Read;
 use std::path::PathBuf;
