@@ -6,6 +6,7 @@ pub mod completions;
 pub mod config;
 pub mod demo;
 pub mod docker_plugin;
+pub mod keys;
 pub mod log;
 pub mod policy;
 mod registry_access;
@@ -48,6 +49,7 @@ enum Command {
     Config(config::Args),
     Demo(demo::Args),
     DockerPlugin(docker_plugin::Args),
+    Keys(keys::Args),
     Log(log::Args),
     Policy(policy::Args),
     Sign(sign::Args),
@@ -81,6 +83,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Config(args) => config::run(args),
         Command::Demo(args) => demo::run(args),
         Command::DockerPlugin(args) => docker_plugin::run(args),
+        Command::Keys(args) => keys::run(args),
         Command::Log(args) => log::run(args),
         Command::Policy(args) => policy::run(args),
         Command::Sign(args) => sign::run(args),

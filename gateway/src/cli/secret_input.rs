@@ -48,15 +48,32 @@ pub struct KeyPassword {
 impl KeyPassword {
     /// Reads it.
     pub fn read(&self) -> anyhow::Result<Password> {
+        Ok(Password::new(self.text(false)?.into_bytes()))
+    }
+
+    /// Reads the password of a key that is about to be made: on a terminal it is asked for twice.
+    pub fn read_new(&self) -> anyhow::Result<Password> {
+        let text = self.text(true)?;
+        if text.is_empty() {
+            eprintln!("warning: the password is empty, so the file alone is enough to sign");
+        }
+        Ok(Password::new(text.into_bytes()))
+    }
+
+    fn text(&self, twice: bool) -> anyhow::Result<String> {
         let given =
             self.key_password_from_environment.as_ref().or(self.cosign_password_from_environment.as_ref());
-        let text = match (&self.key_password_file, given) {
-            (Some(file), _) => line_of(file)?,
-            (None, Some(password)) => password.clone(),
+        match (&self.key_password_file, given) {
+            (Some(file), _) => line_of(file),
+            (None, Some(password)) => Ok(password.clone()),
             (None, None) => {
-                prompt("password of the private key", "set COSIGN_PASSWORD or pass `--key-password-file`")?
+                let otherwise = "set COSIGN_PASSWORD or pass `--key-password-file`";
+                let text = prompt("password of the private key", otherwise)?;
+                if twice && prompt("the same password again", otherwise)? != text {
+                    return Err(UsageError("the two passwords differ; nothing was written".to_owned()).into());
+                }
+                Ok(text)
             }
-        };
-        Ok(Password::new(text.into_bytes()))
+        }
     }
 }
