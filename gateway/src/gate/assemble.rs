@@ -161,3 +161,6 @@ fn base_image(annotations: &BTreeMap<String, String>) -> Option<BaseImage> {
         annotation("org.opencontainers.image.base.digest").filter(|text| Digest::parse(text).is_ok());
     (name.is_some() || digest.is_some()).then_some(BaseImage { name, digest })
 }
+
+#[cfg(test)]
+mod tests;
