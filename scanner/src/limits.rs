@@ -15,7 +15,8 @@ pub struct Limits {
     /// Unpacked bytes for which the ratio is not looked at: real layers hold sparse files (lastlog, empty databases)
     /// that are megabytes of zeros. Default 256 MiB, which costs an attacker's victim a quarter of a second.
     pub ratio_free_bytes: u64,
-    /// Entries in one archive. Stops millions of empty files. Default 1 000 000.
+    /// Entries in one archive. Stops millions of empty files. Default 500 000; layers of whole
+    /// development environments have 300 000.
     pub entries_max: u64,
     /// Bytes of one path or link target. Stops names of a megabyte. Default 4096, Linux' `PATH_MAX`: what is longer
     /// cannot be unpacked.
@@ -25,8 +26,8 @@ pub struct Limits {
     /// Bytes of one PAX header or GNU long name. Stops headers that are held in memory. Default 1 MiB, the limit of
     /// Go's `archive/tar`, so that what engines unpack is read.
     pub meta_bytes_max: u64,
-    /// Bytes of the packed entry table. Stops a million names of a kilobyte each. Default 32 MiB, about 600 000
-    /// ordinary entries.
+    /// Bytes of the packed entry table. Stops a million names of a kilobyte each. Default 16 MiB, about 40
+    /// bytes for each of the allowed entries; names of one directory share what they begin with.
     pub table_bytes_max: usize,
     /// Bytes of one package database that is held in memory to be parsed. A larger one is a broken database, never a
     /// clean one. Default 16 MiB, three times the largest seen.
@@ -43,11 +44,11 @@ impl Default for Limits {
             uncompressed_bytes_max: 16 << 30,
             ratio_max: 200,
             ratio_free_bytes: 256 << 20,
-            entries_max: 1_000_000,
+            entries_max: 500_000,
             path_bytes_max: 4096,
             path_depth_max: 512,
             meta_bytes_max: 1 << 20,
-            table_bytes_max: 32 << 20,
+            table_bytes_max: 16 << 20,
             captured_bytes_max: 16 << 20,
             extracted_bytes_max: 16 << 20,
             detections_max: 100_000,
@@ -61,6 +62,10 @@ pub(crate) const ZSTD_WINDOW_LOG_MAX: u32 = 25;
 
 /// Bytes of one gzip header's name or comment, as in Go's `compress/gzip`, which engines use.
 pub(crate) const GZIP_STRING_BYTES_MAX: usize = 512;
+
+/// Entries of all layers of one image, which are in memory while they are stacked: about 400 bytes each. Stops images
+/// that repeat one large layer.
+pub(crate) const IMAGE_ENTRIES_MAX: u64 = 1_000_000;
 
 /// Symbolic links followed for one path, as in Linux (`MAXSYMLINKS`). Stops cycles.
 pub(crate) const SYMLINKS_MAX: usize = 40;

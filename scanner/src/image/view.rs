@@ -6,6 +6,7 @@ use crate::image::Layer;
 use crate::image::tree::{EntryId, Shape, Stack};
 use crate::layer::entry::{EntryKind, printable};
 use crate::layer::{Detection, Extraction, LayerOutcome};
+use crate::limits::IMAGE_ENTRIES_MAX;
 use crate::report::Unknown;
 
 /// All layers, stacked.
@@ -22,10 +23,18 @@ impl<'a> View<'a> {
     pub(super) fn new(layers: &'a [Layer<'a>]) -> Self {
         let mut stack = Stack::new();
         let mut unknown = Vec::new();
+        let mut entries = 0_u64;
         for (index, layer) in layers.iter().enumerate() {
             let unreadable = |problem: String| Unknown::UnreadableLayer { layer: index, problem };
             match &layer.report.outcome {
+                LayerOutcome::Walked
+                    if entries.saturating_add(layer.report.entries()) > IMAGE_ENTRIES_MAX =>
+                {
+                    unknown
+                        .push(unreadable(format!("the layers have more than {IMAGE_ENTRIES_MAX} entries")));
+                }
                 LayerOutcome::Walked => {
+                    entries += layer.report.entries();
                     let mut tree = stack.begin(number(index));
                     layer.report.table.for_each(|entry_number, entry| tree.add(entry_number, &entry));
                     unknown.extend(tree.finish().iter().map(|problem| unreadable(problem.to_string())));

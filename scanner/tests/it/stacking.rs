@@ -157,3 +157,14 @@ fn waste_counts_what_no_container_sees() {
         ("tmp/build", 500_000, 2, 3)
     );
 }
+
+#[test]
+fn an_image_has_a_limit_of_entries_too() {
+    let many =
+        (0..20_000).fold(Archive::default(), |archive, number| archive.file(&format!("{number}"), b"")).end();
+    let report = walk(&many);
+    let layers: Vec<_> = (0..51).map(|_| Layer { digest: "", report: &report, instruction: None }).collect();
+    let unknown = scan(&layers, b"{}", None).unknown;
+    let of_entries = |unknown: &Unknown| matches!(unknown, Unknown::UnreadableLayer { layer: 50, problem } if problem.contains("1000000"));
+    assert!(unknown.iter().any(of_entries), "{unknown:?}");
+}
