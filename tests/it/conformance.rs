@@ -18,7 +18,8 @@ image = { max-size = "10MiB", max-layers = 10, user = "any" }
 
 /// Switched off, because the gate refuses them by design and the spec leaves a registry that choice:
 /// an index in an index, and layers that clients would fetch from foreign URLs.
-const REFUSED_BY_DESIGN: [(&str, &str); 2] = [("OCI_DATA_INDEX_LIST", "false"), ("OCI_DATA_NONDISTRIBUTABLE", "false")];
+const REFUSED_BY_DESIGN: [(&str, &str); 2] =
+    [("OCI_DATA_INDEX_LIST", "false"), ("OCI_DATA_NONDISTRIBUTABLE", "false")];
 
 /// Asked for although the suite leaves them off by default.
 const ASKED_BEYOND_THE_DEFAULT: [(&str, &str); 4] = [
@@ -26,14 +27,6 @@ const ASKED_BEYOND_THE_DEFAULT: [(&str, &str); 4] = [
     ("OCI_API_BLOBS_UPLOAD_CANCEL", "true"),
     ("OCI_API_MANIFESTS_DIGEST_HEADER", "true"),
     ("OCI_API_MANIFESTS_TAG_PARAM", "true"),
-];
-
-/// What the suite's four workflows are made of; each must have been exercised and none may be skipped.
-const WORKFLOWS: [(&str, &[&str]); 4] = [
-    ("pull", &["manifest-get-tag", "manifest-get-digest", "blob-get", "blob-get-range"]),
-    ("push", &["blob-post-put", "blob-patch-chunked", "manifest-put-tag"]),
-    ("content discovery", &["tag-list", "referrers"]),
-    ("content management", &["tag-delete", "manifest-delete", "blob-delete"]),
 ];
 
 #[test]

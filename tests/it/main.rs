@@ -1,5 +1,11 @@
 //! The single end-to-end test binary: one module per promise.
 
 mod architecture;
+mod attacks;
+mod clients_cosign;
+mod clients_docker;
+mod clients_oras_crane;
+mod clients_skopeo_podman_buildah;
+mod conformance;
 mod crash;
 mod memory;

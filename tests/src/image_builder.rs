@@ -221,13 +221,15 @@ pub struct Layer {
     pub blob: Blob,
     /// `sha256:…` of the unpacked archive.
     pub diff_id: String,
+    /// The unpacked archive.
+    pub archive: Vec<u8>,
 }
 
 impl Layer {
     /// An archive, packed and typed alike.
     pub fn of(archive: &[u8], compression: Compression) -> Self {
         let blob = Blob::new(compression.media_type(), compression.pack(archive));
-        Self { blob, diff_id: sha256(archive) }
+        Self { blob, diff_id: sha256(archive), archive: archive.to_vec() }
     }
 
     /// The same bytes under another type.
@@ -245,6 +247,25 @@ pub struct Image {
     pub blobs: Vec<Blob>,
     /// Names them.
     pub manifest: Blob,
+}
+
+impl Image {
+    /// Writes the image as an OCI layout with one tag.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn write_oci_layout(&self, folder: &std::path::Path, tag: &str) -> std::io::Result<()> {
+        let blobs = folder.join("blobs/sha256");
+        std::fs::create_dir_all(&blobs)?;
+        for blob in self.blobs.iter().chain([&self.manifest]) {
+            std::fs::write(blobs.join(blob.digest.trim_start_matches("sha256:")), &blob.bytes)?;
+        }
+        let mut descriptor = self.manifest.descriptor();
+        merge(&mut descriptor, &json!({ "annotations": { "org.opencontainers.image.ref.name": tag } }));
+        let index = json!({ "schemaVersion": 2, "mediaType": media_type::INDEX, "manifests": [descriptor] });
+        std::fs::write(folder.join("index.json"), index.to_string())?;
+        std::fs::write(folder.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#)
+    }
 }
 
 /// What goes into an image.
@@ -308,6 +329,20 @@ impl ImageBuilder {
     pub fn docker(mut self) -> Self {
         self.docker = true;
         self
+    }
+
+    /// The image as `docker save` writes it, for `docker load`.
+    pub fn docker_archive(&self, tag: &str) -> Vec<u8> {
+        let config = self.clone().build().blobs.swap_remove(0);
+        let name = |index: usize| format!("layer{index}.tar");
+        let names: Vec<String> = (0..self.layers.len()).map(name).collect();
+        let list = json!([{ "Config": "config.json", "RepoTags": [tag], "Layers": names }]);
+        let archive = Archive::new().file("manifest.json", 0o644, list.to_string().as_bytes());
+        let archive = archive.file("config.json", 0o644, &config.bytes);
+        let add = |archive: Archive, (name, (layer, _)): (&String, &(Layer, String))| {
+            archive.file(name, 0o644, &layer.archive)
+        };
+        names.iter().zip(&self.layers).fold(archive, add).finish()
     }
 
     /// The image.

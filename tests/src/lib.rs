@@ -2,6 +2,7 @@
 //! in code.
 
 pub mod clients;
+pub mod docker_engine;
 pub mod http;
 pub mod image_builder;
 pub mod test_gateway;

@@ -1,5 +1,6 @@
 //! Starts the real gateway, `portcullis serve`, on a free loopback port with a store of its own, and can kill it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -7,6 +8,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use keys::keyring::{self, NewKey, Password};
+use keys::signer::{ImageDescriptor, SignedArtifact, Signer};
 
 use crate::clients;
 use crate::http::{Client, Response};
@@ -58,8 +62,19 @@ image = { user = "non-root" }
 help = "https://help.example/portcullis"
 "#;
 
-/// Advisories for the strict policy's tests: one package of Alpine 3.20 with one bad version.
-const ADVISORY: &str = r#"{
+/// Advisories for the strict policy's tests, made up: Alpine 3.20 says what fixes what, OSV how bad it is.
+const ADVISORIES: [(&str, &str); 2] = [
+    (
+        "alpine.json",
+        r#"{
+  "distroversion": "v3.20",
+  "reponame": "main",
+  "packages": [{ "pkg": { "name": "badlib", "secfixes": { "1.2.4-r0": ["PORTCULLIS-TEST-0001"] } } }]
+}"#,
+    ),
+    (
+        "PORTCULLIS-TEST-0001.json",
+        r#"{
   "id": "PORTCULLIS-TEST-0001",
   "modified": "2026-01-01T00:00:00Z",
   "published": "2026-01-01T00:00:00Z",
@@ -69,9 +84,11 @@ const ADVISORY: &str = r#"{
     "package": { "ecosystem": "Alpine:v3.20", "name": "badlib" },
     "ranges": [{ "type": "ECOSYSTEM", "events": [{ "introduced": "0" }, { "fixed": "1.2.4-r0" }] }]
   }]
-}"#;
+}"#,
+    ),
+];
 
-/// Packages that [`ADVISORY`] has something against.
+/// Packages that [`ADVISORIES`] have something against.
 pub const VULNERABLE: &[(&str, &str)] = &[("badlib", "1.2.3-r0")];
 /// The same, fixed.
 pub const FIXED: &[(&str, &str)] = &[("badlib", "1.2.4-r0")];
@@ -185,8 +202,14 @@ impl TestGateway {
 
     /// Runs `portcullis` with arguments in the gateway's folder; the key's password is in the environment.
     pub fn command(&self, arguments: &[&str]) -> clients::Outcome {
+        self.command_with(arguments, |_| {})
+    }
+
+    /// As [`TestGateway::command`], with more in its environment.
+    pub fn command_with(&self, arguments: &[&str], configure: impl FnOnce(&mut Command)) -> clients::Outcome {
         clients::run(&portcullis(), arguments, |command| {
             command.current_dir(self.folder.path()).env("COSIGN_PASSWORD", PASSWORD);
+            configure(command);
         })
     }
 
@@ -202,6 +225,15 @@ impl TestGateway {
         let config = serde_json::json!({ "auths": { self.address.clone(): { "auth": token } } });
         fs::write(folder.join("config.json"), config.to_string()).expect("the credentials are written");
         folder
+    }
+
+    /// Signs with the release key.
+    ///
+    /// # Panics
+    /// When the key file does not open.
+    pub fn signer(&self) -> Signer {
+        let pem = fs::read_to_string(self.folder().join("release.key")).expect("the key file");
+        Signer::new(keyring::decrypt(&pem, &Password::new(PASSWORD.into())).expect("the key opens"))
     }
 
     /// Asserts that no consumer gets anything of an image, by any way in: tag, digest, child, config, layer, range,
@@ -270,6 +302,41 @@ pub fn push(client: &Client, repository: &str, reference: &str, image: &Image) -
     push_manifest(client, repository, reference, &image.manifest)
 }
 
+/// Pushes a signature, in either form; the answer is the one to its manifest.
+///
+/// # Panics
+/// When a blob of it is refused.
+#[track_caller]
+pub fn push_signature(client: &Client, repository: &str, signature: &SignedArtifact) -> Response {
+    for blob in &signature.blobs {
+        let answer =
+            push_blob(client, repository, &Blob::new("application/octet-stream", blob.bytes.clone()));
+        assert_eq!(answer.status, 201, "blob {}: {}", blob.digest, answer.text());
+    }
+    let reference = signature.tag.as_deref().unwrap_or(&signature.manifest.digest);
+    let manifest = Blob::new(signature.media_type, signature.manifest.bytes.clone());
+    push_manifest(client, repository, reference, &manifest)
+}
+
+/// Signs a digest in the form of the `.sig` tag.
+///
+/// # Panics
+/// When the digest is none.
+pub fn sign_simple(signer: &Signer, repository: &str, digest: &str) -> SignedArtifact {
+    let repository = format!("{REGISTRY_NAME}/{repository}");
+    signer.sign_simple(digest, &repository, &BTreeMap::new(), None).expect("the digest is signed")
+}
+
+/// Signs a manifest in the form of a bundle that refers to it.
+///
+/// # Panics
+/// When the digest is none.
+pub fn sign_bundle(signer: &Signer, manifest: &Blob) -> SignedArtifact {
+    let Blob { digest, media_type, bytes } = manifest;
+    let descriptor = ImageDescriptor { digest, media_type, size: bytes.len() as u64 };
+    signer.sign_bundle(descriptor, &BTreeMap::new(), 1_790_000_000).expect("the manifest is signed")
+}
+
 /// The binary under test: `PORTCULLIS_BIN`, else the one that cargo builds into this target folder.
 ///
 /// # Panics
@@ -323,17 +390,13 @@ fn configuration_text(address: &str, folder: &Path, more: &str) -> String {
     )
 }
 
-/// One key pair and one advisory file serve all tests of a run: making them is slow on purpose.
+/// One key pair and one advisory file serve all tests of a run: locking a key is slow on purpose.
 fn make_keys(folder: &Path) {
-    static KEYS: OnceLock<(Vec<u8>, Vec<u8>)> = OnceLock::new();
+    static KEYS: OnceLock<(String, String)> = OnceLock::new();
     let (private, public) = KEYS.get_or_init(|| {
-        let scratch = tempfile::tempdir().expect("a temporary folder");
-        let run = clients::run(&portcullis(), &["keys", "generate", "--output", "release"], |command| {
-            command.current_dir(scratch.path()).env("COSIGN_PASSWORD", PASSWORD);
-        });
-        run.succeeded("keys generate");
-        let read = |name: &str| fs::read(scratch.path().join(name)).expect("a key file");
-        (read("release.key"), read("release.pub"))
+        let key = keyring::generate(NewKey::EcdsaP256).expect("a key");
+        let private = keyring::encrypt(&key, &Password::new(PASSWORD.into())).expect("a locked key");
+        (private, key.public_key().to_pem())
     });
     fs::write(folder.join("release.key"), private).expect("the private key is written");
     fs::write(folder.join("release.pub"), public).expect("the public key is written");
@@ -345,8 +408,10 @@ fn make_advisories(folder: &Path) {
         let scratch = tempfile::tempdir().expect("a temporary folder");
         let feed = scratch.path().join("feed");
         fs::create_dir(&feed).expect("the folder is made");
-        fs::write(feed.join("PORTCULLIS-TEST-0001.json"), ADVISORY).expect("the advisory is written");
-        let arguments = ["advisories", "build", "--from", "feed", "--out", "advisories.bin"];
+        for (name, text) in ADVISORIES {
+            fs::write(feed.join(name), text).expect("the advisory is written");
+        }
+        let arguments = ["advisories", "build", "--from", "feed", "--out", "advisories.bin", "--quiet"];
         clients::run(&portcullis(), &arguments, |command| {
             command.current_dir(scratch.path());
         })
