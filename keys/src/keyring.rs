@@ -32,8 +32,8 @@ const OLD_LABEL: &str = "ENCRYPTED COSIGN PRIVATE KEY";
 const SCRYPT_LOG_N: u8 = 16;
 const SCRYPT_R: u32 = 8;
 const SCRYPT_P: u32 = 1;
-/// Largest N read, as a power of two: with r = 8, 1 GiB of memory. A key file may not choose how much it takes.
-const SCRYPT_LOG_N_MAX: u8 = 20;
+/// Largest N read, as a power of two: with r = 8, 256 MiB of memory. A key file may not choose how much it takes.
+const SCRYPT_LOG_N_MAX: u8 = 18;
 const SALT_BYTES: usize = 32;
 const NONCE_BYTES: usize = 24;
 
@@ -98,7 +98,7 @@ pub enum KeyringError {
     Key,
     /// The scrypt parameters are outside the accepted range.
     #[error(
-        "scrypt parameters N={n}, r={r}, p={p} are refused; accepted are N up to 2^20, r up to 8, p up to 4"
+        "scrypt parameters N={n}, r={r}, p={p} are refused; accepted are N up to 2^18, r up to 8, p up to 4"
     )]
     Parameters {
         /// Cost.

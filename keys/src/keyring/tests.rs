@@ -80,7 +80,7 @@ fn a_wrong_password_or_a_changed_file_opens_nothing() {
 #[test]
 fn a_key_file_cannot_choose_how_much_memory_it_takes() {
     for (n, r, p) in [
-        (1u64 << 21, 8, 1),
+        (1u64 << 19, 8, 1),
         (1 << 40, 8, 1),
         (65535, 8, 1),
         (0, 8, 1),
