@@ -1,6 +1,7 @@
 //! Door three: what engines and clusters ask before they run a container.
 
 pub mod docker;
+pub mod door;
 pub mod kubernetes;
 
 use crate::gate::Checkpoint;

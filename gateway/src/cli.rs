@@ -11,6 +11,7 @@ pub mod log;
 pub mod policy;
 mod registry_access;
 mod secret_input;
+pub mod serve;
 pub mod sign;
 pub mod verify;
 pub mod wait;
@@ -52,6 +53,7 @@ enum Command {
     Keys(keys::Args),
     Log(log::Args),
     Policy(policy::Args),
+    Serve(serve::Args),
     Sign(sign::Args),
     Verify(verify::Args),
     Wait(wait::Args),
@@ -86,6 +88,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Keys(args) => keys::run(args),
         Command::Log(args) => log::run(args),
         Command::Policy(args) => policy::run(args),
+        Command::Serve(args) => serve::run(args),
         Command::Sign(args) => sign::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Wait(args) => wait::run(args),

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::access::{AccountConfig, Grants};
+use crate::advisories::{self, AdvisoriesConfig, SourceConfig};
 use crate::server::tls::CertificateFiles;
 use crate::server::{PlainHttp, ServerLimits};
 use crate::telemetry::{self, LogConfig, LogFormat};
@@ -33,8 +34,8 @@ pub struct Config {
     pub anonymous: Grants,
     /// Repositories that anybody may push to, as written; each start warns about them.
     pub anonymous_push_dangerous: Vec<String>,
-    /// The compiled advisories.
-    pub advisories_file: Option<PathBuf>,
+    /// The compiled advisories and where they come from; `None`: explicitly none.
+    pub advisories: Option<AdvisoriesConfig>,
     /// Where records, blobs and keys of ours lie.
     pub data_dir: PathBuf,
     /// Garbage collection.
@@ -171,7 +172,7 @@ impl Config {
             accounts: accounts::read(htpasswd.as_deref(), &anonymous_pull, values),
             anonymous,
             anonymous_push_dangerous,
-            advisories_file: values.path("advisories", "file"),
+            advisories: advisories(values),
             data_dir: values.path("storage", "data-dir").unwrap_or_default(),
             gc: GcConfig {
                 interval: values.duration("gc", "interval"),
@@ -219,6 +220,26 @@ impl Config {
         }
         text
     }
+}
+
+fn advisories(values: &mut Values<'_>) -> Option<AdvisoriesConfig> {
+    let file = values.path("advisories", "file");
+    let interval = values.duration("advisories", "interval").max(advisories::INTERVAL_MIN);
+    let mut sources = Vec::new();
+    for (index, source) in values.advisory_sources().into_iter().enumerate() {
+        match source.try_into::<SourceConfig>() {
+            Ok(source) => sources.push(source),
+            Err(error) => {
+                let place = format!("advisories.sources[{index}]");
+                values.note(&place, error.message().to_owned(), "`name` and `url`");
+            }
+        }
+    }
+    if file.is_none() && !sources.is_empty() {
+        let problem = "there are sources but no `file` to compile them into".to_owned();
+        values.note("advisories.file", problem, "a path");
+    }
+    file.map(|file| AdvisoriesConfig { file, sources, interval })
 }
 
 /// One walk keeps one processor busy.

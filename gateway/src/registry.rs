@@ -147,6 +147,11 @@ impl Registry {
         &self.judge
     }
 
+    /// Where work is counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     /// The records, for the decision log and the counts that operators see.
     pub fn records(&self) -> &Arc<Records> {
         &self.records

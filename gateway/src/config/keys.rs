@@ -205,6 +205,13 @@ pub(super) const KEYS: &[Key] = &[
         "Compiled advisories, as `portcullis advisories build` writes them. Without them every image's vulnerabilities are unknown.",
     ),
     key(
+        "advisories",
+        "interval",
+        Kind::Duration,
+        Some("6h"),
+        "How often `[[advisories.sources]]` (each with `name` and `url`) are asked for news, at least a minute apart.",
+    ),
+    key(
         "scan",
         "threads",
         Kind::Count,

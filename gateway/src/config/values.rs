@@ -69,13 +69,25 @@ impl<'a> Values<'a> {
         effective
     }
 
-    /// The `[[account]]` entries, raw.
+    /// The `[[account]]` sections, raw.
     pub(super) fn accounts(&mut self) -> Vec<toml::Value> {
-        match self.file.remove("account") {
+        let accounts = self.file.remove("account");
+        self.sections("account", accounts)
+    }
+
+    /// The `[[advisories.sources]]` sections, raw.
+    pub(super) fn advisory_sources(&mut self) -> Vec<toml::Value> {
+        let table = self.file.get_mut("advisories").and_then(toml::Value::as_table_mut);
+        let sources = table.and_then(|table| table.remove("sources"));
+        self.sections("advisories.sources", sources)
+    }
+
+    fn sections(&mut self, key: &str, found: Option<toml::Value>) -> Vec<toml::Value> {
+        match found {
             None => Vec::new(),
-            Some(toml::Value::Array(accounts)) => accounts,
+            Some(toml::Value::Array(sections)) => sections,
             Some(_) => {
-                self.note("account", "not a list".to_owned(), "`[[account]]` sections");
+                self.note(key, "not a list".to_owned(), "sections in double brackets");
                 Vec::new()
             }
         }
@@ -239,6 +251,9 @@ fn joined<'t>(words: impl IntoIterator<Item = &'t str>) -> String {
     words.into_iter().collect::<Vec<_>>().join(", ")
 }
 
+/// Keys that hold lists of tables, which are read elsewhere.
+const LISTS: [&str; 2] = ["account", "advisories.sources"];
+
 /// Keys of `table` that the table of keys does not have, each with those that its section does have.
 fn collect_unknown(table: &toml::Table, section: &str, unknown: &mut Vec<(String, Vec<&'static str>)>) {
     for (name, value) in table {
@@ -247,7 +262,7 @@ fn collect_unknown(table: &toml::Table, section: &str, unknown: &mut Vec<(String
             KEYS.iter().any(|key| key.section == path || key.section.starts_with(&format!("{path}.")));
         match value.as_table() {
             Some(inner) if is_section => collect_unknown(inner, &path, unknown),
-            _ if keys::find(section, name).is_some() || path == "account" => {}
+            _ if keys::find(section, name).is_some() || LISTS.contains(&path.as_str()) => {}
             _ => {
                 let known = KEYS.iter().filter(|key| key.section == section).map(|key| key.name).collect();
                 unknown.push((path, known));

@@ -1,0 +1,357 @@
+//! Builds all parts once, in order, and runs them: [`App::build`], then [`App::run`].
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use axum::{Router, middleware};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::access::{self, Access, AccessConfig, AccessError, TokenKey, TokenKeyError};
+use crate::admission;
+use crate::advisories::fetch::FetchError;
+use crate::advisories::update::spawn_updates;
+use crate::advisories::{AdvisoryStore, StoreError};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::gate::policy::Policy;
+use crate::policy_file::{self, PolicyFileError};
+use crate::registry::{self, Registry, RegistryConfig, Surroundings};
+use crate::server::operations::{self, Check, Probe};
+use crate::server::tls::{CertificateError, CertificateStore};
+use crate::server::{self, ListenError, Listener, PlainHttp, Serving};
+use crate::telemetry::{Metrics, RequestIds};
+
+/// Name of the file that keeps a second gateway off the same data.
+const LOCK_FILE: &str = "lock";
+/// Name of the file that tokens are signed with.
+const TOKEN_KEY_FILE: &str = "token.key";
+/// How often the age of the advisories is written down.
+const AGE_INTERVAL: Duration = Duration::from_secs(15);
+
+/// A gateway that is built and bound, and not yet serving.
+#[derive(Debug)]
+pub struct App {
+    advisories: Arc<AdvisoryStore>,
+    certificates: Option<Arc<CertificateStore>>,
+    clock: Clock,
+    config: Config,
+    listener: Listener,
+    metrics: Arc<Metrics>,
+    operations_listener: Option<Listener>,
+    policy: Arc<ArcSwap<Policy>>,
+    registry: Arc<Registry>,
+    router: Router,
+    /// Held as long as the gateway lives; the system lets go of it even after a kill.
+    _lock: File,
+}
+
+/// Why a gateway does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The accounts cannot be used together.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// The advisories cannot be used.
+    #[error(transparent)]
+    Advisories(#[from] StoreError),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// The data folder cannot be made or locked.
+    #[error("the data folder `{}` cannot be used", path.display())]
+    DataDir {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Updates of the advisories cannot be set up.
+    #[error("advisories cannot be fetched")]
+    Fetch(#[from] FetchError),
+    /// Another gateway works on the same data.
+    #[error("another gateway uses the data folder `{}`", path.display())]
+    Locked {
+        /// Which.
+        path: PathBuf,
+    },
+    /// An address cannot be had.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// There is no usable policy.
+    #[error(transparent)]
+    Policy(#[from] PolicyFileError),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] registry::OpenError),
+    /// The key for tokens cannot be had.
+    #[error(transparent)]
+    TokenKey(#[from] TokenKeyError),
+}
+
+impl App {
+    /// Builds everything in the order of dependence, and binds the addresses last: what listens can answer.
+    ///
+    /// # Errors
+    /// At the first part that cannot be built.
+    pub async fn build(config: Config, clock: Clock) -> Result<Self, AppError> {
+        let lock = claim(&config.data_dir)?;
+        let certificates = config.tls.clone().map(CertificateStore::load).transpose()?.map(Arc::new);
+        let metrics = Arc::new(Metrics::new());
+        let access = Arc::new(open_access(&config, &clock)?);
+        let policy = Arc::new(ArcSwap::from_pointee(policy_file::read(&config.policy_file)?));
+        let advisories = match &config.advisories {
+            Some(advisories) => AdvisoryStore::open(&advisories.file)?,
+            None => AdvisoryStore::empty(),
+        };
+        let registry_config = RegistryConfig {
+            data_dir: config.data_dir.clone(),
+            name: config.name.clone(),
+            blob_bytes_max: config.blob_bytes_max,
+            scan_threads: config.scan_threads,
+        };
+        let around = Surroundings {
+            access: access.clone(),
+            policy: policy.clone(),
+            advisories: advisories.clone(),
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+        };
+        let registry = Arc::new(Registry::open(registry_config, around)?);
+        let listener = Listener::bind(config.listen, certificates.clone(), config.plain_http).await?;
+        let operations_listener = match config.operations_listen {
+            // What this address tells is for operators; who can reach it is theirs to say.
+            Some(address) => Some(Listener::bind(address, None, PlainHttp::AnywhereDangerous).await?),
+            None => None,
+        };
+        let names = names(&config, &listener);
+        let router = router(&access, &registry, names);
+        Ok(Self {
+            advisories,
+            certificates,
+            clock,
+            config,
+            listener,
+            metrics,
+            operations_listener,
+            policy,
+            registry,
+            router,
+            _lock: lock,
+        })
+    }
+
+    /// `http://127.0.0.1:5000`, with the port really bound.
+    pub fn url(&self) -> String {
+        let address = self.listener.address().unwrap_or(self.config.listen);
+        format!("{}://{address}", self.listener.scheme())
+    }
+
+    /// Serves until `shutdown` resolves, then drains. `reload` ticks when the operator asks for files to be read again.
+    ///
+    /// # Errors
+    /// When a background part cannot be set up.
+    pub async fn run(
+        self,
+        shutdown: impl Future<Output = ()>,
+        reload: watch::Receiver<u64>,
+    ) -> Result<server::Drained, AppError> {
+        let (stop, stopped) = watch::channel(false);
+        let mut background = JoinSet::new();
+        self.start_background(&mut background, &stopped, reload)?;
+        let serving = Serving {
+            limits: self.config.limits.clone(),
+            metrics: self.metrics.clone(),
+            request_ids: Arc::new(RequestIds::new()),
+            log_requests: self.config.log.requests,
+        };
+        let operations = operations::router(self.metrics.clone(), self.probe());
+        let mut router = self.router;
+        match self.operations_listener {
+            Some(listener) => {
+                let quiet = Serving { log_requests: false, ..serving.clone() };
+                background.spawn(async move {
+                    server::run(listener, operations, quiet, raised(stopped)).await;
+                });
+            }
+            None => router = router.merge(operations),
+        }
+        let drained = server::run(self.listener, router, serving, shutdown).await;
+        stop.send_replace(true);
+        background.shutdown().await;
+        Ok(drained)
+    }
+
+    fn start_background(
+        &self,
+        background: &mut JoinSet<()>,
+        stopped: &watch::Receiver<bool>,
+        reload: watch::Receiver<u64>,
+    ) -> Result<(), AppError> {
+        if let Some(certificates) = &self.certificates {
+            background.spawn(certificates.clone().watch(self.config.tls_reload_interval));
+        }
+        if let Some(advisories) = self.config.advisories.clone().filter(|config| !config.sources.is_empty()) {
+            let shutdown = raised(stopped.clone());
+            spawn_updates(advisories, self.advisories.clone(), self.clock.clone(), shutdown)?;
+        }
+        background.spawn(keep_age(self.advisories.clone(), self.metrics.clone(), self.clock.clone()));
+        let reloader = Reloader {
+            advisories: self.advisories.clone(),
+            certificates: self.certificates.clone(),
+            policy: self.policy.clone(),
+            policy_file: self.config.policy_file.clone(),
+            registry: self.registry.clone(),
+        };
+        background.spawn(reloader.run(reload));
+        background.spawn(sweep(self.registry.clone(), self.advisories.clone()));
+        Ok(())
+    }
+
+    fn probe(&self) -> Probe {
+        let data_dir = self.config.data_dir.clone();
+        let (advisories, wanted) = (self.advisories.clone(), self.config.advisories.is_some());
+        let policy = self.policy.clone();
+        Arc::new(move || {
+            let store = write_probe(&data_dir).err().map(|error| format!("not writable: {error}"));
+            let missing = wanted && advisories.current().is_none();
+            let no_policy = policy.load().digest().is_empty();
+            vec![
+                Check { name: "store", problem: store },
+                Check { name: "policy", problem: no_policy.then(|| "not loaded".to_owned()) },
+                Check {
+                    name: "advisories",
+                    problem: missing.then(|| "configured, not there yet".to_owned()),
+                },
+            ]
+        })
+    }
+}
+
+/// What a request meets, outermost first: who calls, then the door. The id, the limits, the net under panics and the
+/// log line lie around all of it, in `server/request.rs`. The token endpoint looks at credentials itself, because a form
+/// may carry them; the admission door asks for none.
+fn router(access: &Arc<Access>, registry: &Arc<Registry>, names: Vec<String>) -> Router {
+    let identify = middleware::from_fn_with_state(access.clone(), access::door::identify);
+    registry::router(registry.clone())
+        .layer(identify)
+        .merge(access::door::router(access.clone()))
+        .merge(admission::door::router(registry.clone(), names))
+}
+
+/// How engines may write our name in an image reference.
+fn names(config: &Config, listener: &Listener) -> Vec<String> {
+    let address = listener.address().unwrap_or(config.listen);
+    let mut names = vec![config.name.clone(), address.to_string()];
+    if address.ip().is_loopback() {
+        names.push(format!("localhost:{}", address.port()));
+    }
+    let public = config.public_url.as_deref().and_then(|url| url.split_once("://"));
+    names.extend(public.map(|(_, host)| host.to_owned()));
+    names
+}
+
+fn open_access(config: &Config, clock: &Clock) -> Result<Access, AppError> {
+    let token_key = TokenKey::load_or_create(&config.data_dir.join(TOKEN_KEY_FILE))?;
+    let access = AccessConfig {
+        accounts: config.accounts.clone(),
+        anonymous: config.anonymous.clone(),
+        service: config.name.clone(),
+        public_url: config.public_url.clone(),
+        tls: config.tls.is_some(),
+        token_lifetime_seconds: i64::try_from(config.token_lifetime.as_secs()).unwrap_or(i64::MAX),
+        hashing_slots: config.hashing_threads,
+    };
+    Ok(Access::new(access, token_key, clock.clone())?)
+}
+
+/// Makes the data folder, readable by its owner only, and locks it: two gateways on one database would each believe to
+/// be its only writer.
+fn claim(data_dir: &Path) -> Result<File, AppError> {
+    let failed = |source| AppError::DataDir { path: data_dir.to_owned(), source };
+    DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(failed)?;
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true).mode(0o600);
+    let lock = options.open(data_dir.join(LOCK_FILE)).map_err(failed)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(std::fs::TryLockError::WouldBlock) => Err(AppError::Locked { path: data_dir.to_owned() }),
+        Err(std::fs::TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+fn write_probe(data_dir: &Path) -> io::Result<()> {
+    let probe = tempfile::NamedTempFile::new_in(data_dir)?;
+    io::Write::write_all(&mut probe.as_file(), b"ok")?;
+    probe.close()
+}
+
+async fn raised(mut flag: watch::Receiver<bool>) {
+    // An error means that the sender is gone, which is the same news.
+    let _ = flag.wait_for(|raised| *raised).await;
+}
+
+async fn keep_age(advisories: Arc<AdvisoryStore>, metrics: Arc<Metrics>, clock: Clock) {
+    loop {
+        metrics.advisory_age_seconds.set(advisories.age_seconds(clock.now()).unwrap_or(-1));
+        tokio::time::sleep(AGE_INTERVAL).await;
+    }
+}
+
+/// Asks again about what is staged: at once, because a crash may have come between a signature and its effect, and when
+/// the advisories change.
+async fn sweep(registry: Arc<Registry>, advisories: Arc<AdvisoryStore>) {
+    let mut changed = advisories.subscribe();
+    loop {
+        registry.judge().sweep().await;
+        if changed.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+    }
+}
+
+/// Reads files again when asked to. What cannot be used is refused, and what is in force stays.
+struct Reloader {
+    advisories: Arc<AdvisoryStore>,
+    certificates: Option<Arc<CertificateStore>>,
+    policy: Arc<ArcSwap<Policy>>,
+    policy_file: PathBuf,
+    registry: Arc<Registry>,
+}
+
+impl Reloader {
+    async fn run(self, mut asked: watch::Receiver<u64>) {
+        let reloader = Arc::new(self);
+        while asked.changed().await.is_ok() {
+            let reading = reloader.clone();
+            if tokio::task::spawn_blocking(move || reading.read()).await.is_err() {
+                tracing::error!("reading the files again failed");
+            }
+            reloader.registry.judge().sweep().await;
+        }
+        std::future::pending().await
+    }
+
+    fn read(&self) {
+        match policy_file::read(&self.policy_file) {
+            Ok(policy) => {
+                tracing::info!(policy.digest = policy.digest(), "took up the policy");
+                self.policy.store(Arc::new(policy));
+            }
+            Err(error) => {
+                tracing::error!(error = %error, "the new policy is not usable, the old one stays in force")
+            }
+        }
+        if let Err(error) = self.advisories.reload() {
+            tracing::error!(error = %error, "the new advisories are not usable, those in use stay");
+        }
+        if let Some(Err(error)) = self.certificates.as_ref().map(|certificates| certificates.reload()) {
+            tracing::error!(error = %error, "the new certificate is not usable, the old one stays in use");
+        }
+    }
+}
