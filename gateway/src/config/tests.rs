@@ -25,7 +25,12 @@ fn the_empty_file_gives_every_default() {
     assert_eq!(config.blob_bytes_max, 20 * 1024 * 1024 * 1024);
     assert_eq!(config.token_lifetime, Duration::from_secs(300));
     assert_eq!(config.anonymous.highest("any/thing"), Some(Action::Pull));
-    assert!(config.advisories.is_none() && config.accounts.is_empty() && config.tls.is_none() && config.anonymous_push_dangerous.is_empty());
+    assert!(
+        config.advisories.is_none()
+            && config.accounts.is_empty()
+            && config.tls.is_none()
+            && config.anonymous_push_dangerous.is_empty()
+    );
 }
 
 #[test]
