@@ -1,5 +1,6 @@
 //! The scanner from outside: layers in, reports out.
 
+mod advisories;
 mod archive;
 mod build;
 mod compression;
@@ -7,7 +8,9 @@ mod contradictions;
 mod hostile;
 mod images;
 mod laws;
+mod matching;
 mod stacking;
+mod versions;
 
 /// Says loudly that a test did not run.
 pub(crate) fn skipped(test: &str, reason: &str) {

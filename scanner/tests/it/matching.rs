@@ -3,30 +3,21 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test and its helpers fail loudly")]
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use scanner::advisory::{Advisories, Builder};
-use scanner::matcher::{Matched, match_packages};
+use scanner::finding::Finding;
+use scanner::image::scan;
+use scanner::matcher::match_packages;
 use scanner::package::{Distribution, Package, PackageKind, SourcePackage};
 use scanner::report::{ImagePackage, Unknown};
 use serde_json::Value;
 
+use crate::build::{Walked, images, test_data};
+use crate::skipped;
+
 /// 2026-11-23.
 const NOW: i64 = 1_795_392_000;
-
-#[expect(clippy::disallowed_methods, reason = "the test data lies outside the repository")]
-fn data(test: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PORTCULLIS_TEST_DATA").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data")),
-        PathBuf::from,
-    );
-    if !path.join("vuln").is_dir() {
-        println!("SKIPPED: {test}: no test data at {}", path.display());
-        return None;
-    }
-    Some(path)
-}
 
 const FEEDS: [&str; 10] = [
     "alpine-secdb.jsonl.zst",
@@ -59,117 +50,73 @@ fn advisories(data: &std::path::Path) -> Advisories {
     Advisories::open(Arc::new(file)).unwrap()
 }
 
-fn text(value: &Value) -> Option<String> {
-    value.as_str().map(str::to_owned)
-}
-
-fn image(expected: &Value) -> (Option<Distribution>, Vec<ImagePackage>) {
-    let distro = &expected["distro"];
-    let distribution = text(&distro["id"]).map(|id| Distribution {
-        id,
-        version_id: text(&distro["versionID"]),
-        codename: None,
-        pretty_name: text(&distro["prettyName"]),
-    });
-    let packages = expected["packages"].as_array().unwrap().iter().filter_map(package).collect();
-    (distribution, packages)
-}
-
-fn package(value: &Value) -> Option<ImagePackage> {
-    let kind = match value["type"].as_str()? {
-        "apk" => PackageKind::Apk,
-        "deb" => PackageKind::Deb,
-        "npm" => PackageKind::Npm,
-        "python" => PackageKind::Python,
-        _ => return None,
-    };
-    let version = text(&value["version"])?;
-    let source = text(&value["source"]).or_else(|| text(&value["origin"])).map(|name| SourcePackage {
-        name,
-        version: text(&value["sourceVersion"]).unwrap_or_else(|| version.clone()),
-    });
-    let package = Package { kind, name: text(&value["name"])?, version, architecture: None, source };
-    Some(ImagePackage { package, path: text(&value["locations"][0]).unwrap_or_default(), layer: 0 })
-}
-
 /// Every expected finding is there, by any of its names, and no other but those of the `also` packages and ids.
 #[track_caller]
-fn check(expected: &Value, advisories: &Advisories, also: &[&str]) -> Matched {
-    let (distribution, packages) = image(expected);
-    let matched = match_packages(distribution.as_ref(), &packages, Some(advisories));
+fn check(expected: &Value, found: &[Finding], also: &[&str]) {
     let mut missed = Vec::new();
     let mut explained = BTreeSet::new();
-    for wanted in expected["vulnerabilities"].as_array().unwrap() {
+    for wanted in expected.as_array().unwrap() {
         let mut names: BTreeSet<&str> =
             wanted["aliases"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
         names.extend(wanted["id"].as_str());
-        let found = matched.findings.iter().position(|finding| {
-            let known = names.contains(finding.id.as_str())
-                || finding.aliases.iter().any(|it| names.contains(it.as_str()));
+        let same = |finding: &Finding| {
+            let known =
+                std::iter::once(&finding.id).chain(&finding.aliases).any(|it| names.contains(it.as_str()));
             known
                 && wanted["package"] == *finding.package.name
                 && wanted["installed"] == *finding.package.version
-        });
-        match found {
+        };
+        match found.iter().position(same) {
             Some(index) => drop(explained.insert(index)),
             None => missed.push(wanted.to_string()),
         }
     }
-    let extra: Vec<String> = matched
-        .findings
-        .iter()
-        .enumerate()
-        .filter(|(index, it)| {
-            !explained.contains(index)
-                && !also.iter().any(|also| it.package.name == *also || it.id.starts_with(also))
-        })
+    let expected_too =
+        |it: &Finding| also.iter().any(|also| it.package.name == *also || it.id.starts_with(also));
+    let extra =
+        found.iter().enumerate().filter(|(index, it)| !explained.contains(index) && !expected_too(it));
+    let extra: Vec<String> = extra
         .map(|(_, it)| {
             format!("{} {:?} {} {} by {}", it.id, it.aliases, it.package.name, it.package.version, it.source)
         })
         .collect();
-    println!(
-        "{} expected, {} found",
-        expected["vulnerabilities"].as_array().unwrap().len(),
-        matched.findings.len()
-    );
     assert!(missed.is_empty() && extra.is_empty(), "missed {missed:#?}\nextra {extra:#?}");
-    matched
-}
-
-fn expectation(data: &std::path::Path, name: &str) -> Value {
-    serde_json::from_slice(&std::fs::read(data.join("images/expected").join(name)).unwrap()).unwrap()
 }
 
 #[test]
 fn real_images_give_the_expected_findings() {
-    let Some(data) = data("real_images_give_the_expected_findings") else { return };
+    let test = "real_images_give_the_expected_findings";
+    let Some(data) = test_data() else { return skipped(test, "no test data") };
     let advisories = advisories(&data);
-    for source in advisories.sources() {
-        println!("{source:?}");
-    }
-    for name in ["alpine-3.9.json", "alpine-3.10.json", "debian-11.11-unpatched.json", "app-python.json"] {
-        println!("{name}");
-        let matched = check(&expectation(&data, name), &advisories, &[]);
-        assert_eq!(matched.unknown, [], "{name}");
-    }
-    let node = expectation(&data, "app-node.json");
-    for tag in ["node", "node-fixed"] {
-        println!("app-node {tag}");
-        // The expectation looked RetireJS libraries up by their own names, not by npm's (`moment.js` is `moment`), and
-        // left out problems that have neither CVE nor GHSA id. All of these are open in the installed versions.
-        assert_eq!(check(&node[tag], &advisories, &["moment", "RETIREJS-"]).unknown, []);
+    for stem in ["alpine-3.9", "alpine-3.10", "debian-11.11-unpatched", "app-node", "app-python"] {
+        let expected = std::fs::read(data.join(format!("images/expected/{stem}.json"))).unwrap();
+        let expected: Value = serde_json::from_slice(&expected).unwrap();
+        let file =
+            [".oci.tar", ".tar.gz", ".tar"].iter().map(|end| data.join(format!("images/files/{stem}{end}")));
+        for image in images(&file.into_iter().find(|file| file.is_file()).unwrap()) {
+            let report = scan(&Walked::new(&image).layers(), &image.config, Some(&advisories));
+            let expected = expected.get(&image.name).unwrap_or(&expected);
+            // The expectation looked RetireJS libraries up by their own names, not by npm's (`moment.js` is `moment`),
+            // and left out problems that have neither CVE nor GHSA id. All of these are open in what is installed.
+            let also: &[&str] = if stem == "app-node" { &["moment", "RETIREJS-"] } else { &[] };
+            let expected = &expected["vulnerabilities"];
+            println!("{stem} {}: {} expected", image.name, expected.as_array().unwrap().len());
+            check(expected, &report.findings, also);
+            assert_eq!(report.unknown, [], "{stem}");
+        }
     }
 }
 
 #[test]
 fn a_release_without_data_is_unknown_and_not_clean() {
-    let Some(data) = data("a_release_without_data_is_unknown_and_not_clean") else { return };
-    let matched = check(&expectation(&data, "alpine-3.15.0.json"), &advisories(&data), &[]);
-    assert_eq!(matched.findings, []);
-    assert_eq!(
-        matched.unknown,
-        [Unknown::NoAdvisories { ecosystem: "alpine 3.15.0".to_owned(), packages: 14 }]
-    );
+    let test = "a_release_without_data_is_unknown_and_not_clean";
+    let Some(data) = test_data() else { return skipped(test, "no test data") };
+    let advisories = advisories(&data);
+    let image = images(&data.join("images/files/alpine-3.15.0.tar.gz")).remove(0);
+    let report = scan(&Walked::new(&image).layers(), &image.config, Some(&advisories));
+    assert_eq!(report.findings, []);
+    let uncovered = Unknown::NoAdvisories { ecosystem: "alpine 3.15.0".to_owned(), packages: 14 };
+    assert_eq!(report.unknown, [uncovered]);
 }
 
 fn deb(name: &str, version: &str, source: &str, source_version: &str) -> ImagePackage {
@@ -221,7 +168,7 @@ fn small() -> Advisories {
 fn check_small(id: &str, packages: &[ImagePackage], expected: &[&str], unknown: &[Unknown]) {
     let release = distribution(id, "12");
     let matched = match_packages(Some(&release), packages, Some(&small()));
-    let line = |it: &scanner::finding::Finding| {
+    let line = |it: &Finding| {
         let fix = it.fixed_version.as_deref().unwrap_or("none");
         format!("{} {} {} -> {fix}", it.id, it.package.name, it.package.version)
     };

@@ -4,26 +4,20 @@
 
 use std::cmp::Ordering;
 use std::io::Read;
-use std::path::PathBuf;
 
 use proptest::prelude::*;
 use scanner::versions::{Scheme, VersionError, compare};
 
-#[expect(clippy::disallowed_methods, reason = "the test data lies outside the repository")]
-fn data() -> PathBuf {
-    std::env::var_os("PORTCULLIS_TEST_DATA").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data")),
-        PathBuf::from,
-    )
-}
+use crate::build::test_data;
+use crate::skipped;
 
 /// Lines `A < B` of one vector file, or `None` with a notice when there is no test data.
 fn vectors(test: &str, file: &str) -> Option<Vec<String>> {
-    let path = data().join("versions/versions.tar.zst");
-    let Ok(archive) = std::fs::read(&path) else {
-        println!("SKIPPED: {test}: no test data at {}", path.display());
+    let Some(data) = test_data() else {
+        skipped(test, "no test data");
         return None;
     };
+    let archive = std::fs::read(data.join("versions/versions.tar.zst")).unwrap();
     let tar = zstd::decode_all(archive.as_slice()).unwrap();
     let mut archive = tar::Archive::new(tar.as_slice());
     for entry in archive.entries().unwrap() {
