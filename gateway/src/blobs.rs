@@ -240,7 +240,7 @@ mod tests {
         let blobs = Blobs::open(folder.path()).unwrap();
         assert_eq!(blobs.read_checked(&digest, 100).unwrap().unwrap(), b"content");
         assert_eq!(blobs.read_checked(&digest, 6).unwrap(), None, "over the limit");
-        assert_eq!(blobs.list().unwrap(), [digest.clone()]);
+        assert_eq!(blobs.list().unwrap(), std::slice::from_ref(&digest));
         fs::write(blobs.path(&digest), b"c0ntent").unwrap();
         assert_eq!(blobs.read_checked(&digest, 100).unwrap(), None, "rotten bytes are not content");
         blobs.remove(&digest).unwrap();

@@ -21,7 +21,7 @@ use crate::gate::policy::Policy;
 use crate::gate::verdict::{Admitted, Denial, Reason, Verdict};
 use crate::gate::{Checkpoint, decide};
 use crate::manifest::ManifestError;
-use crate::records::manifests::ManifestRow;
+use crate::records::manifests::{ManifestRow, VerdictRow};
 use crate::records::{RecordError, Records, manifests};
 use crate::staging::{self, Push, StagingError};
 use crate::telemetry::Metrics;
@@ -34,6 +34,9 @@ const CHANGES_MAX: usize = 4;
 const WEIGHED_AT_ONCE: usize = 2;
 /// Staged manifests looked at in one sweep step.
 const SWEEP_STEP: u32 = 500;
+
+/// The caller of what nobody asked for; no account may be named so, for it has a space.
+const SWEEP: &str = "the gateway";
 
 /// The policy in force; swapped whole.
 pub type PolicyHandle = Arc<ArcSwap<Policy>>;
@@ -331,6 +334,7 @@ impl Judge {
             self.count(Checkpoint::Release, denial_of(&verdict));
             let asked = Asked { caller, checkpoint: Checkpoint::Release };
             let entry = Self::entry(asked, &evidence, &verdict, &basis);
+            let swept = caller == SWEEP;
             let (judge, name, held, now) =
                 (Arc::clone(self), digest.to_owned(), repository.to_owned(), self.clock.now());
             let settled = self
@@ -339,7 +343,10 @@ impl Judge {
                     if !judge.is_current(&basis) {
                         return Ok(false);
                     }
-                    log::append(connection, entry)?;
+                    // A sweep that changes nothing says nothing new, at each start and each update.
+                    if !swept || matches!(verdict, Verdict::Allow(_)) {
+                        log::append(connection, entry)?;
+                    }
                     apply_release(connection, &held, &name, &verdict, &basis, now)?;
                     Ok(true)
                 })
@@ -363,7 +370,7 @@ impl Judge {
             }
         };
         for (repository, digest) in staged {
-            if let Err(error) = self.try_release(&repository, &digest, "sweep").await {
+            if let Err(error) = self.try_release(&repository, &digest, SWEEP).await {
                 tracing::error!(repository, digest, %error, "could not ask for a release");
                 self.metrics.error("release");
             }
@@ -421,8 +428,14 @@ impl Judge {
         let mut evidence = match judged {
             // Not released: the state alone refuses it, no facts are needed.
             _ if row.state != State::Released => self.judged(repository, &row.digest),
-            Some(None) => self.judged(repository, &row.digest),
-            _ => self.weigh(repository, row, &basis).await?,
+            Some(VerdictRow { denial: None, .. }) => self.judged(repository, &row.digest),
+            // Refused before, with the same knowledge: asking again and again must not cost a scan each time.
+            Some(VerdictRow { denial: Some(text), advisories }) if advisories == basis.revision() => {
+                let denial =
+                    serde_json::from_str(&text).map_err(|_| RecordError::Malformed { what: "denial" })?;
+                return Ok(Verdict::Deny(denial));
+            }
+            Some(_) | None => self.weigh(repository, row, &basis).await?,
         };
         let weighed = !matches!(evidence.content, Content::Judged);
         evidence.tag = tag.map(str::to_owned);

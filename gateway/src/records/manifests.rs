@@ -446,7 +446,16 @@ pub fn put_verdict(
     Ok(())
 }
 
-/// A release verdict that was given under `policy`: `Some(None)` allowed, `Some(Some(denial))` denied, `None` not asked.
+/// A release verdict that is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerdictRow {
+    /// JSON; `None`: allowed.
+    pub denial: Option<String>,
+    /// The advisory snapshot that it was weighed with.
+    pub advisories: Option<String>,
+}
+
+/// The release verdict that was given under `policy`; `None`: not asked under it.
 ///
 /// # Errors
 /// When the database fails.
@@ -455,8 +464,9 @@ pub fn verdict(
     repository: &str,
     digest: &str,
     policy: &str,
-) -> Result<Option<Option<String>>, RecordError> {
-    let sql = "SELECT denial FROM verdicts WHERE repository = ?1 AND digest = ?2 AND policy = ?3";
+) -> Result<Option<VerdictRow>, RecordError> {
+    let sql = "SELECT denial, advisories FROM verdicts WHERE repository = ?1 AND digest = ?2 AND policy = ?3";
     let mut statement = connection.prepare_cached(sql)?;
-    Ok(statement.query_row([repository, digest, policy], |row| row.get(0)).optional()?)
+    let row = |row: &Row<'_>| Ok(VerdictRow { denial: row.get(0)?, advisories: row.get(1)? });
+    Ok(statement.query_row([repository, digest, policy], row).optional()?)
 }

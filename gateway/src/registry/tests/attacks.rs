@@ -346,10 +346,8 @@ async fn garbage_collection_takes_what_nobody_holds_and_nothing_else() {
     let listed = gc::dry_run(&fixture.registry, config).unwrap();
     assert_eq!(listed.links, [(NAME.to_owned(), orphan.clone())]);
     let collected = gc::run(&fixture.registry, config).await.unwrap();
-    assert_eq!(
-        collected.blobs.iter().map(|(digest, _)| digest.to_string()).collect::<Vec<_>>(),
-        [orphan.clone()]
-    );
+    let removed: Vec<_> = collected.blobs.iter().map(|(digest, _)| digest.as_str()).collect();
+    assert_eq!(removed, [orphan.as_str()]);
     let _ = fixture.get(As::Pusher, &format!("/v2/{NAME}/blobs/{orphan}")).await.expect(404);
     let _ = fixture.get(As::Pusher, &format!("/v2/{NAME}/blobs/{fresh}")).await.expect(200);
     assert_eq!(fixture.put_blob(NAME, b"orphan").await, orphan, "it can be pushed again");
