@@ -180,10 +180,10 @@ impl Engine {
     }
 }
 
-/// Shared libraries: those for TLS carry private keys to test themselves with, which are no one's.
+/// Libraries: those for TLS carry private keys to test themselves with, which are no one's.
 fn is_library(path: &[u8]) -> bool {
     let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
-    name.ends_with(b".so") || memchr::memmem::find(name, b".so.").is_some()
+    name.ends_with(b".so") || name.ends_with(b".a") || memchr::memmem::find(name, b".so.").is_some()
 }
 
 #[cfg(test)]

@@ -79,6 +79,13 @@ fn protected_keys_are_not_reported() {
     let key =
         |label: &str, head: &str| format!("-----BEGIN {label}-----\n{head}{body}-----END {label}-----\n");
     assert_eq!(rules("x", &key("RSA PRIVATE KEY", "")), ["rsa-private-key"]);
+    for library in ["usr/lib/libgnutls.so.30.29.1", "usr/lib/libgnutls.so", "usr/lib/libgnutls.a"] {
+        assert_eq!(
+            rules(library, &key("RSA PRIVATE KEY", "")),
+            Vec::<String>::new(),
+            "a key to test itself with"
+        );
+    }
     assert_eq!(rules("x", &key("PRIVATE KEY", "")), ["private-key"]);
     assert_eq!(rules("x", &key("ENCRYPTED PRIVATE KEY", "")), Vec::<String>::new());
     let head = "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\n";
