@@ -272,3 +272,16 @@ proptest::proptest! {
         let _ = parse(&format!("{}\n{text}", starter()));
     }
 }
+
+#[test]
+fn the_documentation_names_what_may_be_waived_and_written() {
+    let text = include_str!("../../../../docs/policy.md");
+    let words =
+        exception::WAIVABLE_CHECKS.iter().chain(&["nobody-unsafe", "nothing-unsafe", "accept-unsafe"]);
+    for word in words {
+        assert!(text.contains(word), "docs/policy.md does not mention `{word}`");
+    }
+    for check in exception::WAIVABLE_CHECKS {
+        assert!(crate::gate::verdict::CHECKS.contains(&check), "`{check}` is no check");
+    }
+}
