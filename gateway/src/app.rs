@@ -235,13 +235,13 @@ impl App {
 
 /// What a request meets, outermost first: who calls, then the door. The id, the limits, the net under panics and the
 /// log line lie around all of it, in `server/request.rs`. The token endpoint looks at credentials itself, because a form
-/// may carry them; the admission door asks for none.
+/// may carry them. The admission door answers whoever may pull the image, which by default is everybody.
 fn router(access: &Arc<Access>, registry: &Arc<Registry>, names: Vec<String>) -> Router {
     let identify = middleware::from_fn_with_state(access.clone(), access::door::identify);
     registry::router(registry.clone())
+        .merge(admission::door::router(registry.clone(), names))
         .layer(identify)
         .merge(access::door::router(access.clone()))
-        .merge(admission::door::router(registry.clone(), names))
 }
 
 /// How engines may write our name in an image reference.

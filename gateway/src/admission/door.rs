@@ -1,134 +1,201 @@
-//! The admission door over HTTP: `POST /admission/kubernetes` and `POST /admission/image`.
+//! The admission endpoints: `POST /admission/kubernetes` for API servers, `POST /admission/image` for engines' plug-ins.
 //!
-//! No credentials are asked for: an API server seldom has any, and the answer is a verdict, never content. The address
-//! belongs on a network that only API servers and engines reach.
+//! Both ask the judge about images of our own store. Who asks must be allowed to pull the image, so that this door tells
+//! nobody about repositories that the registry would hide.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::Json;
 use axum::Router;
-use axum::body::{Body, to_bytes};
-use axum::extract::State;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Request, State as FromState};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use http::StatusCode;
+use serde_json::Value;
 
 use super::kubernetes::{self, Review};
 use super::{Answer, Asked, ImageQuestion, refuse_foreign};
+use crate::access::{Action, Caller};
 use crate::gate::Checkpoint;
-use crate::gate::evidence::Runtime;
+use crate::gate::evidence::State;
 use crate::gate::verdict::{Denial, Reason};
+use crate::manifest::json;
 use crate::records::RecordError;
 use crate::records::manifests::{self, ManifestRow};
-use crate::reference::ImageReference;
 use crate::registry::Registry;
 
-/// Longest question about one image, in bytes: a reference and a list of host paths.
+/// Largest question of a plug-in, in bytes: a reference and a list of host paths.
 const QUESTION_BYTES_MAX: usize = 256 * 1024;
-/// Images of one review that are judged; a pod with more is refused.
-const IMAGES_MAX: usize = 512;
+/// How long one request may take. The API server's own limit is ten seconds unless configured; an answer that comes too
+/// late says nothing about why.
+const DEADLINE: Duration = Duration::from_secs(8);
 
-#[derive(Clone)]
 struct Door {
     registry: Arc<Registry>,
-    /// Names under which engines reach this gateway, host and port.
-    names: Arc<[String]>,
+    names: Vec<String>,
 }
 
-/// The routes. `names`: see [`refuse_foreign`].
+/// The routes. `names` are the registry names, host and port, under which engines reach this gateway. A [`Caller`] must
+/// be in the request's extensions.
 pub fn router(registry: Arc<Registry>, names: Vec<String>) -> Router {
+    let door = Door { registry, names: names.iter().map(|name| name.to_ascii_lowercase()).collect() };
     Router::new()
         .route("/admission/kubernetes", post(review))
         .route("/admission/image", post(image))
-        .with_state(Door { registry, names: names.into() })
+        .with_state(Arc::new(door))
 }
 
-async fn review(State(door): State<Door>, body: Body) -> Response {
-    // One byte more than allowed is read, so that the reader itself says what is wrong with a body that is too long.
-    let Ok(body) = to_bytes(body, kubernetes::BODY_BYTES_MAX + 1).await else {
-        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+async fn review(FromState(door): FromState<Arc<Door>>, caller: Caller, request: Request) -> Response {
+    let body = match body(request.into_body(), kubernetes::BODY_BYTES_MAX).await {
+        Ok(body) => body,
+        Err(refusal) => return refusal,
     };
-    let review = match Review::read(&body) {
-        Ok(review) => review,
-        Err(error) => return axum::Json(kubernetes::reply_to_broken(&error)).into_response(),
-    };
-    // An image beyond the limit gets no answer, and a missing answer counts as no.
-    let mut answers = Vec::new();
-    for asked in review.asked().iter().take(IMAGES_MAX) {
-        answers.push(door.judge(asked).await);
-    }
-    axum::Json(review.reply(&answers)).into_response()
-}
-
-async fn image(State(door): State<Door>, body: Body) -> Response {
-    let Ok(body) = to_bytes(body, QUESTION_BYTES_MAX).await else {
-        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
-    };
-    let question: ImageQuestion = match serde_json::from_slice(&body) {
-        Ok(question) => question,
-        Err(error) => {
-            let answer = Answer::undecided(format!("the question cannot be read: {error}"));
-            return (StatusCode::BAD_REQUEST, axum::Json(answer)).into_response();
+    match Review::read(&body) {
+        Ok(review) => {
+            let answers = door.answers(&caller, review.asked()).await;
+            Json::<Value>(review.reply(&answers)).into_response()
         }
+        Err(error) => {
+            tracing::warn!("admission review denied unread: {error}");
+            (StatusCode::BAD_REQUEST, Json(kubernetes::reply_to_broken(&error))).into_response()
+        }
+    }
+}
+
+async fn image(FromState(door): FromState<Arc<Door>>, caller: Caller, request: Request) -> Response {
+    let body = match body(request.into_body(), QUESTION_BYTES_MAX).await {
+        Ok(body) => body,
+        Err(refusal) => return refusal,
     };
-    let answer = match question.asked() {
-        Ok(asked) => door.judge(&asked).await,
-        Err(error) => Answer::undecided(error.to_string()),
+    let problem =
+        |problem: String| (StatusCode::BAD_REQUEST, Json(Answer::undecided(problem))).into_response();
+    let question = match json::parse_object(&body) {
+        Ok(object) => serde_json::from_value::<ImageQuestion>(Value::Object(object)),
+        Err(error) => return problem(error.to_string()),
     };
-    axum::Json(answer).into_response()
+    let asked = match question
+        .map_err(|error| error.to_string())
+        .and_then(|question| question.asked().map_err(|error| error.to_string()))
+    {
+        Ok(asked) => asked,
+        Err(text) => return problem(text),
+    };
+    let answer = door.answers(&caller, std::slice::from_ref(&asked)).await.pop();
+    Json(answer.unwrap_or_else(|| Answer::undecided("no answer"))).into_response()
+}
+
+async fn body(body: Body, bytes_max: usize) -> Result<Bytes, Response> {
+    to_bytes(body, bytes_max).await.map_err(|_| {
+        let problem = format!("the request's body broke off, or is over the limit of {bytes_max} bytes");
+        (StatusCode::PAYLOAD_TOO_LARGE, Json(Answer::undecided(problem))).into_response()
+    })
 }
 
 impl Door {
-    async fn judge(&self, asked: &Asked) -> Answer {
+    /// One answer for each image, in their order. What is not answered in time is undecided.
+    async fn answers(&self, caller: &Caller, asked: &[Asked]) -> Vec<Answer> {
+        let mut answers: Vec<Answer> = Vec::with_capacity(asked.len());
+        let all = async {
+            for asked in asked {
+                let answer = self.answer(caller, asked).await;
+                let word = match &answer {
+                    Answer::Admitted { .. } => "admitted",
+                    Answer::Denied(_) => "denied",
+                    Answer::Undecided { .. } => "undecided",
+                };
+                tracing::info!(image.reference = %asked.image, caller = caller.name(), verdict = word, "admission");
+                answers.push(answer);
+            }
+        };
+        if tokio::time::timeout(DEADLINE, all).await.is_err() {
+            tracing::warn!("admission took longer than {DEADLINE:?}");
+        }
+        answers.resize_with(asked.len(), || Answer::undecided(format!("no answer within {DEADLINE:?}")));
+        answers
+    }
+
+    async fn answer(&self, caller: &Caller, asked: &Asked) -> Answer {
         let image = &asked.image;
         if let Some(denial) = refuse_foreign(image, &self.names) {
             return Answer::Denied(denial);
         }
-        match self.registry.records().read(|connection| find(connection, image)) {
-            Ok(Some(row)) => self.ask(image, &row, asked.runtime.clone()).await,
-            Ok(None) => Answer::Denied(unknown(image)),
-            Err(error) => self.undecided(image, &error),
+        let repository = image.repository();
+        if !caller.may(Action::Pull, repository) {
+            let message =
+                format!("`{}` may not pull from `{repository}`, so nothing is told about it", caller.name());
+            let next_step = "give the webhook or plug-in the credentials of an account that may pull there";
+            return denied(asked, Reason::new("registry", "admission", message, next_step));
         }
-    }
-
-    async fn ask(&self, image: &ImageReference, row: &ManifestRow, runtime: Runtime) -> Answer {
-        let judge = self.registry.judge();
-        let (repository, tag) = (image.repository(), image.tag());
-        match judge.ask(Checkpoint::Admit, repository, tag, row, runtime).await {
+        let found = match self.find(asked) {
+            Ok(found) => found,
+            Err(error) => return self.undecided(&error),
+        };
+        let row = match found {
+            Found::Row(row) => row,
+            Found::Refused(denial) => return Answer::Denied(*denial),
+            Found::Nothing => {
+                let message = format!("`{image}` is not in this registry");
+                return denied(
+                    asked,
+                    Reason::new(
+                        "state",
+                        "admission",
+                        message,
+                        "push and sign it, or check the name and digest",
+                    ),
+                );
+            }
+        };
+        // A digest beside a tag wins, and then the tag says nothing.
+        let tag = if image.digest().is_some() { None } else { Some(image.target()) };
+        match self.registry.judge().ask(Checkpoint::Admit, repository, tag, &row, asked.runtime.clone()).await
+        {
             Ok(verdict) => Answer::from(verdict),
-            Err(error) => self.undecided(image, &error),
+            Err(error) => self.undecided(&error),
         }
     }
 
-    fn undecided(&self, image: &ImageReference, error: &(dyn std::error::Error + 'static)) -> Answer {
-        tracing::error!(image = %image, error, "an admission could not be decided");
+    fn find(&self, asked: &Asked) -> Result<Found, RecordError> {
+        let (repository, target) = (asked.image.repository(), asked.image.target());
+        self.registry.records().read(|connection| {
+            let digest = match asked.image.digest() {
+                Some(digest) => Some(digest.to_string()),
+                // A tag means what consumers get by it, never what is staged under it.
+                None => manifests::tag(connection, repository, target)?
+                    .and_then(|tag| tag.released.or(tag.staged)),
+            };
+            if let Some(digest) = digest
+                && let Some(row) = manifests::find(connection, repository, &digest)?
+            {
+                // What keeps it from being released says more than that it is not.
+                let waiting = row.waiting.as_deref().filter(|_| row.state == State::Staged);
+                let denial = waiting.and_then(|text| serde_json::from_str(text).ok());
+                return Ok(denial.map_or_else(|| Found::Row(Box::new(row)), Found::Refused));
+            }
+            let refusal = manifests::refusal(connection, repository, target)?;
+            let denial = refusal.and_then(|(_, denial)| serde_json::from_str(&denial).ok());
+            Ok(denial.map_or(Found::Nothing, Found::Refused))
+        })
+    }
+
+    /// The caller learns that nobody could decide; why is in the log.
+    fn undecided(&self, error: &(dyn std::error::Error + 'static)) -> Answer {
+        let chain: Vec<String> =
+            std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect();
+        tracing::error!("admission could not be decided: {}", chain.join(": "));
         self.registry.metrics().error("admission");
-        Answer::undecided("the gateway failed; its log says why")
+        Answer::undecided("the gateway has an internal error; its log says which")
     }
 }
 
-/// By digest where one is given, whatever the tag says; else what consumers get by the tag, or what waits under it.
-fn find(
-    connection: &rusqlite::Connection,
-    image: &ImageReference,
-) -> Result<Option<ManifestRow>, RecordError> {
-    let repository = image.repository();
-    if let Some(digest) = image.digest() {
-        return manifests::find(connection, repository, digest.as_str());
-    }
-    let tag = manifests::tag(connection, repository, image.tag().unwrap_or("latest"))?;
-    match tag.and_then(|tag| tag.released.or(tag.staged)) {
-        Some(digest) => manifests::find(connection, repository, &digest),
-        None => Ok(None),
-    }
+enum Found {
+    Nothing,
+    Refused(Box<Denial>),
+    Row(Box<ManifestRow>),
 }
 
-fn unknown(image: &ImageReference) -> Denial {
-    let message = format!("`{image}` is not in this gateway: it was refused, or never pushed");
-    let reason = Reason::new(
-        "state",
-        "admission",
-        message,
-        "push it here, and run it by the digest that was released",
-    );
-    Denial::new(image.to_string(), Checkpoint::Admit, vec![reason])
+fn denied(asked: &Asked, reason: Reason) -> Answer {
+    Answer::Denied(Denial::new(asked.image.to_string(), Checkpoint::Admit, vec![reason]))
 }

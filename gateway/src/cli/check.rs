@@ -24,6 +24,7 @@ use crate::gate::verdict::Verdict;
 use crate::gate::{Checkpoint, decide};
 use crate::manifest::Kind;
 use crate::output::{CheckReport, Output, PlatformScan, SCHEMA, Word, render_undecided};
+use crate::policy_file;
 use crate::reference::ImageReference;
 use crate::source::{Image, Loaded, Location, Parts, Progress, Source, signatures};
 
@@ -109,7 +110,8 @@ fn width() -> u16 {
 
 fn check(args: &Args) -> anyhow::Result<CheckReport> {
     let name = name(args)?;
-    let policy = read_policy(&args.policy)?;
+    let policy = policy_file::read(&args.policy)
+        .with_context(|| UsageError(format!("cannot use the policy `{}`", args.policy.display())))?;
     let advisories = args.advisories.as_deref().map(read_advisories).transpose()?;
     let source = match &args.image {
         Location::Registry(reference) => Source::in_registry(args.registry.remote(reference)?),
@@ -145,14 +147,6 @@ fn name(args: &Args) -> anyhow::Result<ImageReference> {
         ))
         .into()),
     }
-}
-
-/// Key files are read relative to the policy's own folder.
-fn read_policy(file: &Path) -> anyhow::Result<Policy> {
-    let usage = || UsageError(format!("cannot use the policy `{}`", file.display()));
-    let text = std::fs::read_to_string(file).with_context(usage)?;
-    let folder = file.parent().unwrap_or(Path::new("")).to_owned();
-    Policy::parse(&text, &|path: &Path| std::fs::read(folder.join(path))).with_context(usage)
 }
 
 fn read_advisories(file: &Path) -> anyhow::Result<Advisories> {

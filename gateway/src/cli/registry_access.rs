@@ -13,7 +13,7 @@ use crate::source::registry::{Access, PlainHttp, Remote};
 /// How to reach the registry.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Registry")]
-pub struct RegistryAccess {
+pub(super) struct RegistryAccess {
     /// User name; without it the file that `docker login` or `podman login` wrote is read.
     #[arg(long, env = "PORTCULLIS_REGISTRY_USERNAME", value_name = "NAME")]
     username: Option<String>,
@@ -40,13 +40,13 @@ pub struct RegistryAccess {
 
 impl RegistryAccess {
     /// A client for the repository of `reference`.
-    pub fn remote(&self, reference: &ImageReference) -> anyhow::Result<Remote> {
+    pub(super) fn remote(&self, reference: &ImageReference) -> anyhow::Result<Remote> {
         self.connect(reference, self.auth(reference.registry())?)
     }
 
     /// The same without the credentials of a stored login, which are often a producer's: only those of the arguments
     /// are used, else none.
-    pub fn remote_without_login(&self, reference: &ImageReference) -> anyhow::Result<Remote> {
+    pub(super) fn remote_without_login(&self, reference: &ImageReference) -> anyhow::Result<Remote> {
         let auth = self.given()?.unwrap_or(RegistryAuth::Anonymous);
         self.connect(reference, auth)
     }

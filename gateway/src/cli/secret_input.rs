@@ -12,7 +12,7 @@ use super::UsageError;
 const SECRET_BYTES_MAX: u64 = 4096;
 
 /// The first line of a file, or of standard input for `-`, without its end.
-pub fn line_of(file: &Path) -> anyhow::Result<String> {
+pub(super) fn line_of(file: &Path) -> anyhow::Result<String> {
     let mut text = String::new();
     let read = if file == Path::new("-") {
         std::io::stdin().lock().take(SECRET_BYTES_MAX).read_to_string(&mut text)
@@ -24,7 +24,7 @@ pub fn line_of(file: &Path) -> anyhow::Result<String> {
 }
 
 /// Asks on the terminal without showing what is typed. Without a terminal it is an error: a pipeline must not hang.
-pub fn prompt(question: &str, otherwise: &str) -> anyhow::Result<String> {
+pub(super) fn prompt(question: &str, otherwise: &str) -> anyhow::Result<String> {
     if !std::io::stdin().is_terminal() {
         return Err(UsageError(format!("there is no terminal to ask for the {question}; {otherwise}")).into());
     }
@@ -34,7 +34,7 @@ pub fn prompt(question: &str, otherwise: &str) -> anyhow::Result<String> {
 
 /// Where the password of a private key comes from, the first that is there: file, variable, terminal.
 #[derive(Debug, clap::Args)]
-pub struct KeyPassword {
+pub(super) struct KeyPassword {
     /// File with the key's password; `-` reads standard input. The variables PORTCULLIS_KEY_PASSWORD and COSIGN_PASSWORD
     /// work, too; else it is asked for on the terminal.
     #[arg(long, value_name = "FILE")]
@@ -47,12 +47,12 @@ pub struct KeyPassword {
 
 impl KeyPassword {
     /// Reads it.
-    pub fn read(&self) -> anyhow::Result<Password> {
+    pub(super) fn read(&self) -> anyhow::Result<Password> {
         Ok(Password::new(self.text(false)?.into_bytes()))
     }
 
     /// Reads the password of a key that is about to be made: on a terminal it is asked for twice.
-    pub fn read_new(&self) -> anyhow::Result<Password> {
+    pub(super) fn read_new(&self) -> anyhow::Result<Password> {
         let text = self.text(true)?;
         if text.is_empty() {
             eprintln!("warning: the password is empty, so the file alone is enough to sign");

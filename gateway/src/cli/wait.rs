@@ -35,19 +35,21 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         .with_context(|| UsageError(format!("`{}` names no digest; wait for name@sha256:…", args.image)))?;
     let remote = args.registry.remote_without_login(&args.image)?;
     let started = clock::instant();
-    let mut last = String::from("nobody has pushed it yet");
+    let mut last = String::new();
     loop {
+        let mut denied = false;
         match remote.manifest_bytes(digest.as_str()) {
             Ok(Some(_)) => {
                 println!("{} is released", args.image);
                 return Ok(ExitCode::SUCCESS);
             }
             Ok(None) => "the registry does not show it to consumers yet".clone_into(&mut last),
-            Err(RemoteError::Denied(reasons)) if is_waiting(&reasons) => last = reasons,
-            Err(RemoteError::Denied(reasons)) => {
-                println!("{} is refused: {reasons}", args.image);
+            // Refused at `push` it will never be there; at `release` it waits, mostly for a signature.
+            Err(RemoteError::Denied { message, checkpoint }) if checkpoint.as_deref() == Some("push") => {
+                println!("{message}");
                 return Ok(ExitCode::from(EXIT_DENIED));
             }
+            Err(RemoteError::Denied { message, .. }) => (denied, last) = (true, message),
             Err(error @ (RemoteError::Unavailable(_) | RemoteError::Connection(_))) => {
                 last = error.to_string()
             }
@@ -63,9 +65,4 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         }
         std::thread::sleep(PAUSE);
     }
-}
-
-/// A staged image is denied to consumers until it is released; that is no refusal.
-fn is_waiting(reasons: &str) -> bool {
-    reasons.contains("staged")
 }

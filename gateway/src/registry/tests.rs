@@ -1,5 +1,6 @@
 //! This door through its router: what clients send, and what they must get.
 
+mod admission;
 mod attacks;
 mod fixture;
 mod gate;

@@ -37,8 +37,13 @@ pub const REFERRERS_MAX: usize = 256;
 #[derive(Debug, thiserror::Error)]
 pub enum RemoteError {
     /// The registry says no, with its reasons.
-    #[error("the registry denies it: {0}")]
-    Denied(String),
+    #[error("the registry denies it: {message}")]
+    Denied {
+        /// Its words.
+        message: String,
+        /// Which question of a gate was answered with no: `push`, `release`, `pull`; other registries do not say.
+        checkpoint: Option<String>,
+    },
     /// No or wrong credentials.
     #[error(
         "the registry `{0}` wants other credentials; log in with `docker login {0}` or pass user name and password"
@@ -324,7 +329,9 @@ impl Remote {
             }
             OciDistributionError::ImageManifestNotFoundError(_)
             | OciDistributionError::ServerError { code: 404, .. } => RemoteError::Answer(NOT_FOUND.into()),
-            OciDistributionError::ServerError { code: 403, message, .. } => RemoteError::Denied(message),
+            OciDistributionError::ServerError { code: 403, message, .. } => {
+                RemoteError::Denied { message, checkpoint: None }
+            }
             OciDistributionError::ServerError { code: code @ (429 | 500..), message, .. } => {
                 RemoteError::Unavailable(format!("{code} {}", message.chars().take(500).collect::<String>()))
             }
@@ -343,7 +350,9 @@ fn explain_envelope(errors: &[oci_distribution::errors::OciError]) -> RemoteErro
     let text = errors.iter().map(|error| error.message.as_str()).collect::<Vec<_>>().join("\n");
     let has = |code: &OciErrorCode| errors.iter().any(|error| error.code == *code);
     if has(&OciErrorCode::Denied) {
-        RemoteError::Denied(text)
+        let checkpoint =
+            errors.iter().find_map(|error| error.detail["checkpoint"].as_str()).map(str::to_owned);
+        RemoteError::Denied { message: text, checkpoint }
     } else if [OciErrorCode::ManifestUnknown, OciErrorCode::NameUnknown, OciErrorCode::NotFound]
         .iter()
         .any(has)

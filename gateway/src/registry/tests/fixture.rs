@@ -171,7 +171,9 @@ impl Fixture {
             scan_threads: 2,
         };
         let registry = Arc::new(Registry::open(config, around).unwrap());
-        Self { router: router(Arc::clone(&registry)), registry, clock, folder, policy }
+        let admission =
+            crate::admission::door::router(Arc::clone(&registry), vec!["registry.example".into()]);
+        Self { router: router(Arc::clone(&registry)).merge(admission), registry, clock, folder, policy }
     }
 
     /// The same store in a new process.
