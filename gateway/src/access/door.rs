@@ -23,8 +23,11 @@ const FORM_BYTES_MAX: usize = 16 * 1024;
 pub async fn identify(State(access): State<Arc<Access>>, mut request: Request, next: Next) -> Response {
     match authenticate(request.headers(), &access).await {
         Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
+            request.extensions_mut().insert(caller.clone());
+            let mut response = next.run(request).await;
+            // For the request's log line.
+            response.extensions_mut().insert(caller);
+            response
         }
         Err(error) => unauthorized(error, request.headers(), &access),
     }
