@@ -18,8 +18,9 @@ use crate::advisories::fetch::FetchError;
 use crate::advisories::update::spawn_updates;
 use crate::advisories::{AdvisoryStore, StoreError};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::gate::policy::Policy;
+use crate::gc::GcConfig;
 use crate::policy_file::{self, PolicyFileError};
 use crate::registry::{self, Registry, RegistryConfig, Surroundings};
 use crate::server::operations::{self, Check, Probe};
@@ -209,7 +210,8 @@ impl App {
             registry: self.registry.clone(),
         };
         background.spawn(reloader.run(reload));
-        background.spawn(sweep(self.registry.clone(), self.advisories.clone()));
+        let mut registry = self.registry.start_background(&self.advisories, gc(&self.config.gc));
+        background.spawn(async move { while registry.join_next().await.is_some() {} });
         Ok(())
     }
 
@@ -303,15 +305,13 @@ async fn keep_age(advisories: Arc<AdvisoryStore>, metrics: Arc<Metrics>, clock: 
     }
 }
 
-/// Asks again about what is staged: at once, because a crash may have come between a signature and its effect, and when
-/// the advisories change.
-async fn sweep(registry: Arc<Registry>, advisories: Arc<AdvisoryStore>) {
-    let mut changed = advisories.subscribe();
-    loop {
-        registry.judge().sweep().await;
-        if changed.changed().await.is_err() {
-            return std::future::pending().await;
-        }
+fn gc(config: &config::GcConfig) -> GcConfig {
+    let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    GcConfig {
+        staged_seconds: seconds(config.staged_for),
+        unreferenced_seconds: seconds(config.unreferenced_for),
+        upload_seconds: seconds(config.unreferenced_for),
+        every: config.interval,
     }
 }
 

@@ -1,4 +1,5 @@
 //! The list of subcommands, and what their exit codes mean.
+#![expect(clippy::needless_pass_by_value, reason = "each subcommand takes its arguments whole")]
 
 pub mod advisories;
 pub mod check;
