@@ -87,29 +87,19 @@ impl LayerWalk {
 
     /// The blob is complete.
     pub fn finish(mut self) -> LayerReport {
-        if let Stage::Sniffing(first) = &mut self.stage {
+        if let Stage::Sniffing(first) = &mut self.stage
+            && !first.is_empty()
+        {
             let first = std::mem::take(first);
-            if first.is_empty() {
-                self.stage = Stage::Decided(Compression::Plain, LayerOutcome::NotAnArchive);
-            } else {
-                self.begin(&first);
-            }
+            self.begin(&first);
         }
-        let walking = match self.stage {
-            Stage::Walking(walking) => walking,
-            Stage::Decided(compression, outcome) => {
-                return LayerReport::without_evidence(compression, outcome, self.packed);
-            }
-            Stage::Sniffing(_) => unreachable!("sniffing ended above"),
+        let (compression, outcome) = match self.stage {
+            Stage::Walking(walking) => return walking.finish(self.packed),
+            Stage::Decided(compression, outcome) => (compression, outcome),
+            // Not one byte came.
+            Stage::Sniffing(_) => (Compression::Plain, LayerOutcome::NotAnArchive),
         };
-        let Walking { compression, decompress, archive } = *walking;
-        let ended = decompress.finish().and_then(|()| archive.finish());
-        match ended {
-            Ok(()) => archive.report(compression, self.packed),
-            Err(refusal) => {
-                LayerReport::without_evidence(compression, archive.outcome(&refusal), self.packed)
-            }
-        }
+        LayerReport::without_evidence(compression, outcome, self.packed)
     }
 
     fn begin(&mut self, first: &[u8]) {
@@ -128,6 +118,16 @@ impl LayerWalk {
         };
         self.packed -= first.len() as u64;
         self.feed(first);
+    }
+}
+
+impl Walking {
+    fn finish(self, packed: u64) -> LayerReport {
+        let Self { compression, decompress, archive } = self;
+        match decompress.finish().and_then(|()| archive.finish()) {
+            Ok(()) => archive.report(compression, packed),
+            Err(refusal) => LayerReport::without_evidence(compression, archive.outcome(&refusal), packed),
+        }
     }
 }
 
