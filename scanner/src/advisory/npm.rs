@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::feed::{Advisory, Affected, FeedKind, Parsed, is_cve, parse_date, summarise};
 use super::range::{self, Event};
 use super::{Ecosystem, Range, RangeEnd, severity};
-use crate::versions::Scheme;
+use crate::versions::{Scheme, compare};
 
 #[derive(Deserialize)]
 struct SecurityWg {
@@ -140,7 +140,11 @@ fn npm_set(set: &str) -> Option<Range<String>> {
         // `>= 1.0.0` is written with a space too.
         let version = if version.is_empty() { words.next()? } else { version };
         let version = version.trim_start_matches('v');
-        let (lower, upper) = match (operator, upper_of_partial(version)) {
+        let partial = upper_of_partial(version);
+        if partial.is_none() && compare(Scheme::Semver, version, version).is_err() {
+            return None;
+        }
+        let (lower, upper) = match (operator, partial) {
             ("<", _) => (None, RangeEnd::Fixed(version.to_owned())),
             ("<=", None) => (None, RangeEnd::LastAffected(version.to_owned())),
             // An open bound would need the version's successor: affecting it too is the careful reading.
