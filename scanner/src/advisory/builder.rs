@@ -7,8 +7,8 @@ use super::format::{Header, NONE, SLOT_BYTES, hash, home, severity_number, tag};
 use super::{Coverage, Ecosystem, FeedError, FeedKind, RangeEnd, Source};
 use crate::finding::Severity;
 
-/// A distribution's release counts as covered by single documents (OSV, DSA, changelogs) when at least this many of its
-/// packages have an advisory. Real releases have hundreds; a stray document must not make a release look judged.
+/// A release or a language counts as covered by single documents (OSV, DSA, changelogs) when at least this many of its
+/// packages have an advisory. Real feeds have hundreds; a stray document must not make an ecosystem look judged.
 const COVERED_PACKAGES_MIN: usize = 50;
 
 /// Collects advisories and writes them as one file. The same documents and time give the same bytes, in whatever order
@@ -74,7 +74,9 @@ impl Builder {
         let parsed = feed::parse(document)?;
         let state = self.sources.entry(source.to_owned()).or_default();
         let count = parsed.advisories.len() as u64;
-        let newest = parsed.advisories.iter().filter_map(|advisory| advisory.modified).max().or(dated);
+        // A feed whose documents bear dates has none to tell when all of a document is left out.
+        let carrier = dated.filter(|_| parsed.kind.is_undated());
+        let newest = parsed.advisories.iter().filter_map(|advisory| advisory.modified).max().or(carrier);
         state.newest = state.newest.max(newest);
         state.kinds.insert(parsed.kind);
         state.skipped += parsed.skipped;
@@ -197,8 +199,7 @@ impl Builder {
         let describe = |(name, state): (&String, &SourceState)| {
             let coverage = state.covers.iter().map(|(ecosystem, whole)| {
                 let packages = packages.get(&(name.as_str(), ecosystem)).map_or(0, BTreeSet::len);
-                // A language's feed has no release to be mistaken about.
-                let whole = *whole || !ecosystem.is_distribution() || packages >= COVERED_PACKAGES_MIN;
+                let whole = *whole || packages >= COVERED_PACKAGES_MIN;
                 Coverage { ecosystem: ecosystem.clone(), packages: packages as u64, whole }
             });
             Source {

@@ -28,6 +28,13 @@ pub enum FeedKind {
     RetireJs,
 }
 
+impl FeedKind {
+    /// Do its documents tell no date of their own?
+    pub(super) fn is_undated(self) -> bool {
+        matches!(self, Self::AlpineSecdb | Self::DebianTracker | Self::RetireJs)
+    }
+}
+
 /// Why a document gives no advisories.
 #[derive(Debug, thiserror::Error)]
 pub enum FeedError {

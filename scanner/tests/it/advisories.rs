@@ -156,11 +156,13 @@ fn secdb_covers_its_branch_even_when_it_lists_nothing_and_no_other() {
 }
 
 #[test]
-fn a_stray_document_about_a_release_does_not_cover_it() {
-    let document = osv(r#""affected":[{"package":{"ecosystem":"Alpine:v3.15","name":"a"}}]"#);
-    let advisories = open(&[&document]);
-    assert!(!advisories.covers(&Ecosystem::alpine("v3.15")));
-    assert_eq!(told(&advisories, &Ecosystem::alpine("v3.15"), "a").len(), 1, "what it says still counts");
+fn a_stray_document_does_not_cover_its_ecosystem() {
+    for (name, ecosystem) in [("Alpine:v3.15", Ecosystem::alpine("v3.15")), ("npm", Ecosystem::npm())] {
+        let document = osv(&format!(r#""affected":[{{"package":{{"ecosystem":"{name}","name":"a"}}}}]"#));
+        let advisories = open(&[&document]);
+        assert!(!advisories.covers(&ecosystem), "{name}");
+        assert_eq!(told(&advisories, &ecosystem, "a").len(), 1, "what it says still counts");
+    }
 }
 
 const TRACKER: &str = r#"{"a":{

@@ -160,6 +160,13 @@ fn small() -> Advisories {
     for document in [TRACKER, GHSA, PYSEC] {
         builder.add("test", None, document.as_bytes()).unwrap();
     }
+    // Enough packages for the index to count as covered.
+    for number in 0..50 {
+        let document = PYSEC
+            .replace("requests", &format!("other-{number}"))
+            .replace("PYSEC-1", &format!("PYSEC-2-{number}"));
+        builder.add("test", None, document.as_bytes()).unwrap();
+    }
     Advisories::open(Arc::new(builder.finish(NOW).unwrap())).unwrap()
 }
 
