@@ -131,7 +131,7 @@ impl App {
             None => None,
         };
         let names = names(&config, &listener);
-        let router = router(&access, &registry, names);
+        let router = router(&access, &registry, &names);
         Ok(Self {
             advisories,
             certificates,
@@ -238,7 +238,7 @@ impl App {
 /// What a request meets, outermost first: who calls, then the door. The id, the limits, the net under panics and the
 /// log line lie around all of it, in `server/request.rs`. The token endpoint looks at credentials itself, because a form
 /// may carry them. The admission door answers whoever may pull the image, which by default is everybody.
-fn router(access: &Arc<Access>, registry: &Arc<Registry>, names: Vec<String>) -> Router {
+fn router(access: &Arc<Access>, registry: &Arc<Registry>, names: &[String]) -> Router {
     let identify = middleware::from_fn_with_state(access.clone(), access::door::identify);
     registry::router(registry.clone())
         .merge(admission::door::router(registry.clone(), names))

@@ -81,7 +81,7 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Advisories(args) => advisories::run(args),
-        Command::Check(args) => check::run(args),
+        Command::Check(args) => check::run(&args),
         Command::Completions(args) => completions::run(args),
         Command::Config(args) => config::run(args),
         Command::Demo(args) => demo::run(args),
@@ -90,9 +90,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Log(args) => log::run(args),
         Command::Policy(args) => policy::run(args),
         Command::Serve(args) => serve::run(args),
-        Command::Sign(args) => sign::run(args),
-        Command::Verify(args) => verify::run(args),
-        Command::Wait(args) => wait::run(args),
+        Command::Sign(args) => sign::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Wait(args) => wait::run(&args),
     }
 }
 

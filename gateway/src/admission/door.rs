@@ -39,7 +39,7 @@ struct Door {
 
 /// The routes. `names` are the registry names, host and port, under which engines reach this gateway. A [`Caller`] must
 /// be in the request's extensions.
-pub fn router(registry: Arc<Registry>, names: Vec<String>) -> Router {
+pub fn router(registry: Arc<Registry>, names: &[String]) -> Router {
     let door = Door { registry, names: names.iter().map(|name| name.to_ascii_lowercase()).collect() };
     Router::new()
         .route("/admission/kubernetes", post(review))

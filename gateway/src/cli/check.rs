@@ -73,8 +73,8 @@ enum Question {
 }
 
 /// Checks; exit code 0 admitted, 1 denied, 2 wrong usage, 3 could not decide.
-pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let report = match check(&args) {
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let report = match check(args) {
         Ok(report) => report,
         Err(error) => {
             if !error.is::<UsageError>() {

@@ -52,7 +52,7 @@ enum Form {
 }
 
 /// Signs and pushes.
-pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let annotations = annotations(&args.annotations)?;
     let pem = std::fs::read(&args.key)
         .with_context(|| UsageError(format!("cannot read the key `{}`", args.key.display())))?;

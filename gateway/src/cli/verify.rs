@@ -48,8 +48,8 @@ enum Output {
 }
 
 /// Verifies; exit code 1 when no signature counts.
-pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let trust_store = trust_store(&args)?;
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let trust_store = trust_store(args)?;
     let remote = args.registry.remote(&args.image)?;
     remote.log_in(RegistryOperation::Pull)?;
     let manifest = remote

@@ -28,40 +28,35 @@ pub struct Args {
 
 /// Asks until there is an answer. A producer sees staged images, too, so the login of the push is not used: without
 /// `--username` of a consumer the question is asked as anybody would.
-pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let digest = args
         .image
         .digest()
         .with_context(|| UsageError(format!("`{}` names no digest; wait for name@sha256:…", args.image)))?;
     let remote = args.registry.remote_without_login(&args.image)?;
     let started = clock::instant();
-    let mut last = String::new();
     loop {
-        let mut denied = false;
-        match remote.manifest_bytes(digest.as_str()) {
+        let (code, problem) = match remote.manifest_bytes(digest.as_str()) {
             Ok(Some(_)) => {
                 println!("{} is released", args.image);
                 return Ok(ExitCode::SUCCESS);
             }
-            Ok(None) => "the registry does not show it to consumers yet".clone_into(&mut last),
+            Ok(None) => (EXIT_UNDECIDED, "the registry does not show it to consumers".to_owned()),
             // Refused at `push` it will never be there; at `release` it waits, mostly for a signature.
             Err(RemoteError::Denied { message, checkpoint }) if checkpoint.as_deref() == Some("push") => {
                 println!("{message}");
                 return Ok(ExitCode::from(EXIT_DENIED));
             }
-            Err(RemoteError::Denied { message, .. }) => (denied, last) = (true, message),
+            Err(RemoteError::Denied { message, .. }) => (EXIT_DENIED, message),
             Err(error @ (RemoteError::Unavailable(_) | RemoteError::Connection(_))) => {
-                last = error.to_string()
+                (EXIT_UNDECIDED, error.to_string())
             }
             Err(error) => return Err(error).context("cannot ask whether the image is released"),
-        }
+        };
         if clock::elapsed(started) + PAUSE > args.timeout {
-            eprintln!(
-                "error: {} was not released within {}: {last}",
-                args.image,
-                humantime::format_duration(args.timeout)
-            );
-            return Ok(ExitCode::from(EXIT_UNDECIDED));
+            let timeout = humantime::format_duration(args.timeout);
+            eprintln!("error: {} was not released within {timeout}: {problem}", args.image);
+            return Ok(ExitCode::from(code));
         }
         std::thread::sleep(PAUSE);
     }

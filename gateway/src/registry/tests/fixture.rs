@@ -171,8 +171,7 @@ impl Fixture {
             scan_threads: 2,
         };
         let registry = Arc::new(Registry::open(config, around).unwrap());
-        let admission =
-            crate::admission::door::router(Arc::clone(&registry), vec!["registry.example".into()]);
+        let admission = crate::admission::door::router(Arc::clone(&registry), &["registry.example".into()]);
         Self { router: router(Arc::clone(&registry)).merge(admission), registry, clock, folder, policy }
     }
 
