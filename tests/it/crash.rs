@@ -53,12 +53,12 @@ struct Work {
 
 impl Work {
     fn new(number: u32, signer: &Signer) -> Self {
-        let good = number % 5 != 0;
+        let good = !number.is_multiple_of(5);
         let packages = if good { FIXED } else { VULNERABLE };
         let image = alpine_image(&format!("crash {number}\n"), packages).build();
         let digest = image.manifest.digest.clone();
         let none = BTreeMap::new();
-        let signature = if number % 2 == 0 {
+        let signature = if number.is_multiple_of(2) {
             let repository = format!("{REGISTRY_NAME}/{REPOSITORY}");
             signer.sign_simple(&digest, &repository, &none, None)
         } else {
