@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderName, HeaderValue, StatusCode, header};
+use prometheus_client::metrics::gauge::Gauge;
 use scanner::layer::ANALYZER;
 
 use super::blobs::{BlobAccess, access};
@@ -118,6 +119,7 @@ async fn receive(
     check_length(asked)?;
     let (registry, session) = (std::sync::Arc::clone(asked.registry), std::sync::Arc::clone(session));
     let task = tokio::spawn(async move {
+        let _counted = InFlight::begin(&registry);
         let Some(progress) = guard.as_mut() else { return Err(SessionError::Unknown.into()) };
         match registry.ingest.receive(progress, body, false).await {
             Ok(()) => Ok(progress.offset()),
@@ -152,6 +154,7 @@ async fn receive_and_finish(
     let (registry, session) = (std::sync::Arc::clone(asked.registry), std::sync::Arc::clone(session));
     let repository = name.to_owned();
     let task = tokio::spawn(async move {
+        let _counted = InFlight::begin(&registry);
         let Some(mut progress) = guard.take() else { return Err(SessionError::Unknown.into()) };
         match registry.ingest.receive(&mut progress, body, known).await {
             Err(error @ IngestError::Body(_)) if !known => {
@@ -172,6 +175,23 @@ async fn receive_and_finish(
         Ok(finished?)
     });
     task.await.map_err(|error| ApiError::internal(&error))?
+}
+
+/// Counts a body that is being received, however it ends.
+struct InFlight(Gauge);
+
+impl InFlight {
+    fn begin(registry: &super::Registry) -> Self {
+        let gauge = registry.metrics.uploads_in_flight.clone();
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 /// A piece must begin where the upload ends (distribution-spec "Pushing a blob in chunks").

@@ -1,0 +1,92 @@
+//! Asks about what is stored already, for those who want to pull or run it.
+
+use std::sync::Arc;
+
+use super::log::{self, Asked};
+use super::{Basis, Judge, JudgeError, denial_of};
+use crate::gate::evidence::{Content, Evidence, Runtime, State};
+use crate::gate::verdict::Verdict;
+use crate::gate::{Checkpoint, decide};
+use crate::records::RecordError;
+use crate::records::manifests::{self, ManifestRow, VerdictRow};
+
+impl Judge {
+    /// Asks `pull` for a consumer. A release verdict under the policy in force is not found again; under another policy
+    /// the image is weighed anew.
+    ///
+    /// # Errors
+    /// When no answer could be found.
+    pub async fn pull(
+        self: &Arc<Self>,
+        repository: &str,
+        tag: Option<&str>,
+        row: &ManifestRow,
+    ) -> Result<Verdict, JudgeError> {
+        self.ask(Checkpoint::Pull, repository, tag, row, Runtime::default()).await
+    }
+
+    /// Asks `pull` or `admit` about a stored manifest.
+    ///
+    /// # Errors
+    /// When no answer could be found.
+    pub async fn ask(
+        self: &Arc<Self>,
+        checkpoint: Checkpoint,
+        repository: &str,
+        tag: Option<&str>,
+        row: &ManifestRow,
+        runtime: Runtime,
+    ) -> Result<Verdict, JudgeError> {
+        let basis = self.basis();
+        let judged = self.records.read(|connection| {
+            manifests::verdict(connection, repository, &row.digest, basis.policy.digest())
+        })?;
+        let mut evidence = match judged {
+            // Not released: the state alone refuses it, no facts are needed.
+            _ if row.state != State::Released => self.judged(repository, &row.digest),
+            Some(VerdictRow { denial: None, .. }) => self.judged(repository, &row.digest),
+            // Refused before, with the same knowledge: asking again and again must not cost a scan each time.
+            Some(VerdictRow { denial: Some(text), advisories }) if advisories == basis.revision() => {
+                let denial =
+                    serde_json::from_str(&text).map_err(|_| RecordError::Malformed { what: "denial" })?;
+                return Ok(Verdict::Deny(denial));
+            }
+            Some(_) | None => self.weigh(repository, row, &basis).await?,
+        };
+        let weighed = !matches!(evidence.content, Content::Judged);
+        evidence.tag = tag.map(str::to_owned);
+        evidence.state = row.state;
+        evidence.runtime = runtime;
+        let verdict = decide(checkpoint, &evidence, &basis.policy);
+        self.count(checkpoint, denial_of(&verdict));
+        if weighed {
+            self.keep_verdict(repository, &evidence, &basis).await?;
+        }
+        Ok(verdict)
+    }
+
+    /// Keeps the release verdict of an image that was released under another policy, and logs it.
+    async fn keep_verdict(
+        &self,
+        repository: &str,
+        evidence: &Evidence,
+        basis: &Basis,
+    ) -> Result<(), JudgeError> {
+        let verdict = decide(Checkpoint::Release, evidence, &basis.policy);
+        let asked = Asked { caller: "policy", checkpoint: Checkpoint::Release };
+        let entry = Self::entry(asked, evidence, &verdict, basis);
+        let denial = denial_of(&verdict).and_then(|denial| serde_json::to_string(denial).ok());
+        let (held, digest, now) = (repository.to_owned(), evidence.digest.clone(), self.clock.now());
+        let (policy, revision) = (basis.policy.digest().to_owned(), basis.revision());
+        self.records
+            .write(repository, move |connection| -> Result<(), RecordError> {
+                let before = manifests::verdict(connection, &held, &digest, &policy)?;
+                let (revision, denial) = (revision.as_deref(), denial.as_deref());
+                manifests::put_verdict(connection, &held, &digest, &policy, revision, denial, now)?;
+                // Said before: a denial that is asked for again and again must not swell the log.
+                if before.is_some() { Ok(()) } else { log::append(connection, entry) }
+            })
+            .await?;
+        Ok(())
+    }
+}
