@@ -2,6 +2,8 @@
 
 pub mod docker;
 pub mod door;
+#[cfg(test)]
+mod hostile;
 pub mod kubernetes;
 
 use crate::gate::Checkpoint;

@@ -11,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::UsageError;
 use crate::admission::docker::LocalImages;
 use crate::admission::docker::plugin::{self, Password, PluginConfig};
+use crate::telemetry::{self, LogConfig, LogFormat};
 
 /// Answer a Docker Engine's authorization questions (enable with `dockerd --authorization-plugin=portcullis`).
 #[derive(Debug, clap::Args)]
@@ -46,6 +47,7 @@ pub struct Args {
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let socket = args.socket.clone();
     let config = config(args)?;
+    telemetry::start(&LogConfig { format: LogFormat::Text, level: "info".into(), requests: false })?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let listener = plugin::bind(&socket).await?;
