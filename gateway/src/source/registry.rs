@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use oci_distribution::Reference;
 use oci_distribution::client::{Certificate, CertificateEncoding, Client, ClientConfig, ClientProtocol};
-use oci_distribution::errors::{OciDistributionError, OciErrorCode};
+use oci_distribution::errors::{DigestError, OciDistributionError, OciErrorCode};
 use oci_distribution::manifest::OciDescriptor;
 use oci_distribution::secrets::RegistryAuth;
 use oci_distribution::{RegistryOperation, client::SizedStream};
@@ -231,10 +231,13 @@ impl Remote {
     /// A small blob, whole, with its digest checked.
     pub fn small_blob(&self, digest: &Digest, bytes_max: u64) -> Result<Vec<u8>, RemoteError> {
         let mut bytes = Vec::new();
-        self.blob(digest, bytes_max)?
-            .take(bytes_max + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|error| RemoteError::Unavailable(error.to_string()))?;
+        self.blob(digest, bytes_max)?.take(bytes_max + 1).read_to_end(&mut bytes).map_err(
+            |error| match error.get_ref() {
+                // The client library ends a stream of the wrong bytes with this.
+                Some(inner) if inner.is::<DigestError>() => RemoteError::Answer(error.to_string()),
+                _ => RemoteError::Unavailable(error.to_string()),
+            },
+        )?;
         if bytes.len() as u64 > bytes_max {
             return Err(RemoteError::TooLarge {
                 digest: digest.to_string(),
@@ -388,3 +391,6 @@ fn pem_certificates(pem: &[u8]) -> Result<Vec<Certificate>, RemoteError> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;
