@@ -268,6 +268,7 @@ async fn errors_have_the_specs_shape_and_callers_are_told_how_to_log_in() {
         assert!(answer.json()["errors"][0]["detail"]["request-id"].is_string());
         assert_eq!(answer.headers.contains_key("www-authenticate"), status == 401, "{path}");
     }
+    let _ = fixture.get(As::Pusher, "/v2/").await.expect(200);
     let answer = fixture.call(As::Nobody, Method::GET, "/v2/open/app/manifests/v1", "").await;
     assert!(answer.expect_error(401, "UNAUTHORIZED").headers.contains_key("www-authenticate"));
     let _ = fixture.call(As::Consumer, Method::POST, "/v2/open/app/blobs/uploads/", "").await.expect(401);
