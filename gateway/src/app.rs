@@ -355,3 +355,6 @@ impl Reloader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
