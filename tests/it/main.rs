@@ -1,5 +1,6 @@
 //! The single end-to-end test binary: one module per promise.
 
+mod admission_docker;
 mod architecture;
 mod attacks;
 mod clients_cosign;
@@ -9,3 +10,4 @@ mod clients_skopeo_podman_buildah;
 mod conformance;
 mod crash;
 mod memory;
+mod pipeline;
