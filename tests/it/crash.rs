@@ -172,7 +172,7 @@ fn nothing_acknowledged_is_lost_and_nothing_staged_is_served_however_it_dies() {
     for (work, answer) in &acknowledged {
         check(&gateway, work, answer);
     }
-    let log = gateway.command(&["log", "verify", "--config", "portcullis.toml"]);
+    let log = gateway.command(&["log", "verify", "--data-dir", "data"]);
     log.succeeded("log verify");
     finish_one(&gateway, &signer);
 }
