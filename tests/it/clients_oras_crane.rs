@@ -7,6 +7,9 @@ use tests::clients::{self, Outcome, find_or_skip};
 use tests::image_builder::alpine_image;
 use tests::test_gateway::{FIXED, TestGateway, push};
 
+/// A file with its type, as oras takes it.
+const SBOM: &str = "sbom.json:application/vnd.cyclonedx+json";
+
 fn run(program: &Path, gateway: &TestGateway, account: &str, arguments: &[&str]) -> Outcome {
     let config = gateway.docker_config(account);
     clients::run(program, arguments, |command| {
@@ -25,6 +28,12 @@ fn oras_attaches_discovers_and_pulls_artifacts() {
         .expect("the file is written");
 
     let reference = gateway.reference(&format!("team-a/app@{}", image.manifest.digest));
+    // Without a type, oras says that the file is a file system's layer; the gate takes it at its word and refuses what
+    // it cannot read as one.
+    let untyped =
+        ["attach", "--plain-http", "--artifact-type", "application/spdx+json", &reference, "sbom.json"];
+    run(&oras, &gateway, "builder", &untyped)
+        .failed_showing("oras attach of an untyped file", &["not a tar archive"]);
     let attach = [
         "attach",
         "--plain-http",
@@ -39,8 +48,7 @@ fn oras_attaches_discovers_and_pulls_artifacts() {
     assert!(discovered.stdout.contains("application/vnd.cyclonedx+json"), "{}", discovered.shown);
 
     let chart = gateway.reference("team-a/notes:1");
-    let push =
-        ["push", "--plain-http", "--artifact-type", "application/vnd.example.notes", &chart, "sbom.json"];
+    let push = ["push", "--plain-http", "--artifact-type", "application/vnd.example.notes", &chart, SBOM];
     run(&oras, &gateway, "builder", &push).succeeded("oras push");
     let pull = ["pull", "--plain-http", "--output", "pulled", &chart];
     run(&oras, &gateway, "builder", &pull).succeeded("oras pull");

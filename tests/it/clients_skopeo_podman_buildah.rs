@@ -75,7 +75,10 @@ fn layout(folder: &Path, name: &str, image: &Image) -> String {
 
 fn check(name: &str) {
     let test = format!("{name}_shows_why_a_push_is_refused_and_the_fix_passes");
-    let folder = tempfile::tempdir().expect("a temporary folder");
+    // buildah and podman make a name of the layout's path, and names have no capitals.
+    let prefix = format!("portcullis-{name}-{}", std::process::id());
+    let folder =
+        tempfile::Builder::new().prefix(&prefix).rand_bytes(0).tempdir().expect("a temporary folder");
     let Some(tool) = ContainersTool::find(&test, name, folder.path()) else { return };
     let bad = layout(folder.path(), "bad", &alpine_image("bad", VULNERABLE).build());
     let good = layout(folder.path(), "good", &alpine_image("good", FIXED).build());
