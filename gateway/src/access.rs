@@ -212,6 +212,12 @@ impl Access {
         Caller { account: self.anonymous.clone(), credential: Credential::Missing }
     }
 
+    /// The same as if it had shown a password, for tests of doors that treat the two apart.
+    #[cfg(test)]
+    pub(crate) fn anonymous_caller_with_credentials(&self) -> Caller {
+        Caller { account: self.anonymous.clone(), credential: Credential::Password }
+    }
+
     /// The `WWW-Authenticate` value of a 401 answer to the request with these `headers`.
     pub fn challenge(&self, headers: &HeaderMap, wanted: Wanted<'_>) -> HeaderValue {
         challenge::challenge(headers, self.public_url.as_deref(), self.tls, &self.service, wanted)

@@ -212,6 +212,26 @@ impl Registry {
         ApiError::new(Code::Unauthorized, message).with_header(header::WWW_AUTHENTICATE, challenge)
     }
 
+    /// Clients send what they have only when they are asked: a producer's client would give up on a 403 that it got
+    /// without credentials (oras does). After the challenge even an anonymous token gets the 403 with its reasons.
+    fn ask_to_log_in(&self, caller: &Caller, parts: &Parts, error: ApiError) -> ApiError {
+        let reads = matches!(parts.method, Method::GET | Method::HEAD);
+        if !reads || caller.gave_credentials() || !error.is_denied() {
+            return error;
+        }
+        let target = parts.uri.path().strip_prefix("/v2/").and_then(|path| path::parse(path).ok());
+        let wanted = match &target {
+            Some(
+                Target::Blob(name, _)
+                | Target::Manifest(name, _)
+                | Target::Referrers(name, _)
+                | Target::Tags(name),
+            ) => Wanted::Repository(name, Action::Pull),
+            _ => Wanted::Anything,
+        };
+        error.into_challenge(self.access.challenge(&parts.headers, wanted))
+    }
+
     async fn answer(
         self: &Arc<Self>,
         caller: &Caller,
@@ -332,7 +352,7 @@ async fn serve(State(registry): State<Arc<Registry>>, request_id: RequestId, req
     let mut response = match parts.extensions.get::<Caller>() {
         Some(caller) => match registry.answer(caller, &parts, body).await {
             Ok(response) => response,
-            Err(error) => error.into_response(&request_id),
+            Err(error) => registry.ask_to_log_in(caller, &parts, error).into_response(&request_id),
         },
         None => ApiError::new(Code::Internal, "no caller").into_response(&request_id),
     };

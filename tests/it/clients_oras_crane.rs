@@ -34,14 +34,8 @@ fn oras_attaches_discovers_and_pulls_artifacts() {
         ["attach", "--plain-http", "--artifact-type", "application/spdx+json", &reference, "sbom.json"];
     run(&oras, &gateway, "builder", &untyped)
         .failed_showing("oras attach of an untyped file", &["not a tar archive"]);
-    let attach = [
-        "attach",
-        "--plain-http",
-        "--artifact-type",
-        "application/vnd.cyclonedx+json",
-        &reference,
-        "sbom.json",
-    ];
+    let attach =
+        ["attach", "--plain-http", "--artifact-type", "application/vnd.cyclonedx+json", &reference, SBOM];
     run(&oras, &gateway, "builder", &attach).succeeded("oras attach");
     let discover = ["discover", "--plain-http", "--format", "json", &reference];
     let discovered = run(&oras, &gateway, "builder", &discover).succeeded("oras discover");

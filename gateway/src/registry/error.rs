@@ -118,6 +118,18 @@ impl ApiError {
         error
     }
 
+    /// Whether it is a refusal.
+    pub(super) fn is_denied(&self) -> bool {
+        self.code == Code::Denied
+    }
+
+    /// The same words as a question for credentials.
+    #[must_use]
+    pub(super) fn into_challenge(mut self, challenge: HeaderValue) -> Self {
+        self.code = Code::Unauthorized;
+        self.with_header(header::WWW_AUTHENTICATE, challenge)
+    }
+
     /// Something of ours failed: logged here, once; the client learns the request id only.
     pub(super) fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
         let mut chain = error.to_string();

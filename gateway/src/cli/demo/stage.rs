@@ -134,9 +134,15 @@ impl Stage {
         self.push_manifest(repository, &reference, signature.media_type, signature.manifest.bytes).await
     }
 
-    /// Asks for a manifest as an engine does: without credentials.
+    /// Asks for a manifest as an engine does that has not logged in: with an anonymous token, once it is asked for one.
     pub(super) async fn pull(&self, repository: &str, digest: &str) -> anyhow::Result<Answer> {
-        let request = self.client.get(self.url(&format!("/v2/{repository}/manifests/{digest}")));
+        let scope = format!("repository:{repository}:pull");
+        let service = self.address.as_str();
+        let token = self.client.get(self.url("/token")).query(&[("service", service), ("scope", &scope)]);
+        let token: Value = token.send().await?.error_for_status()?.json().await?;
+        let token = token["token"].as_str().context("the token service's answer has no `token`")?;
+        let request =
+            self.client.get(self.url(&format!("/v2/{repository}/manifests/{digest}"))).bearer_auth(token);
         Answer::read(request.header("Accept", OCI_MANIFEST).send().await?).await
     }
 

@@ -146,7 +146,8 @@ fn caller(action: Option<Action>, clock: &Clock) -> Caller {
     if let Some(action) = action {
         grants.add(RepositoryPattern::parse("**").unwrap(), action);
     }
-    access(grants, clock).anonymous_caller()
+    let access = access(grants, clock);
+    if action.is_none() { access.anonymous_caller() } else { access.anonymous_caller_with_credentials() }
 }
 
 impl Fixture {
