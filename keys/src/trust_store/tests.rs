@@ -29,6 +29,7 @@ fn repositories_match_whole_and_at_path_boundaries() {
         (&mirror, "up.example/a:1", "mirror.example/up/a", true),
         (&mirror, "up.example/a", "mirror.example/upper/a", false),
         (&mirror, "up.example/b", "mirror.example/up/a", false),
+        (&mirror, "up.exampleper/a", "mirror.example/upper/a", false),
         (&mirror, "mirror.example/up/a", "mirror.example/up/a", false),
         (&mirror, "up.example", "mirror.example/up", true),
     ];

@@ -265,9 +265,11 @@ fn check_12_a_key_vouches_within_its_window_only() {
 #[test]
 fn a_digest_under_test_must_be_one() {
     for digest in ["", "latest", "sha256:00", &DIGEST.to_uppercase()] {
+        // Not even for a payload that names the very same text.
+        let same = payload_with("/critical/image/docker-manifest-digest", json!(digest));
         let subject = Subject { digest, repository: REPOSITORY };
-        let seen = verify(&[simple("p256"), bundle("p256")], subject, &release(), NOW);
-        assert!(seen.verified.is_empty() && seen.rejected.len() == 2, "{seen:?}");
+        let seen = verify(&[simple("p256"), bundle("p256"), same], subject, &release(), NOW);
+        assert!(seen.verified.is_empty() && seen.rejected.len() == 3, "{seen:?}");
     }
 }
 

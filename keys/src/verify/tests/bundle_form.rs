@@ -146,6 +146,10 @@ fn bundle_check_6_and_7_the_signature_covers_type_and_payload() {
         &release(),
         "verifies with none of the 1 keys",
     );
+    // The example of the DSSE specification (protocol.md, "Test Vectors").
+    let message =
+        crate::cosign::bundle::pre_authentication_encoding("http://example.com/HelloWorld", b"hello world");
+    assert_eq!(message, b"DSSEv1 29 http://example.com/HelloWorld 11 hello world");
     // A signature over the bare statement, without the encoding that binds type and lengths.
     let bare = STANDARD.encode(signer("p256").sign(statement().to_string().as_bytes()).unwrap());
     refused(
