@@ -31,6 +31,8 @@ pub(crate) struct TarReader {
     block: [u8; BLOCK],
     filled: usize,
     offset: u64,
+    /// Where the last complete header block began: what refusals name, however the bytes were cut into pieces.
+    header_at: u64,
     meta: Vec<u8>,
     meta_bytes_max: u64,
     pending: Pending,
@@ -92,6 +94,7 @@ impl TarReader {
             block: [0; BLOCK],
             filled: 0,
             offset: 0,
+            header_at: 0,
             meta: Vec::new(),
             meta_bytes_max: limits.meta_bytes_max,
             pending: Pending::default(),
@@ -167,6 +170,7 @@ impl TarReader {
         if self.filled < BLOCK {
             return Ok(used);
         }
+        self.header_at = (self.offset + used as u64).saturating_sub(BLOCK as u64);
         self.filled = 0;
         let zero = self.block.iter().all(|&byte| byte == 0);
         match (self.state, zero) {
@@ -308,11 +312,11 @@ impl TarReader {
     }
 
     fn broken(&self, problem: &'static str) -> Refusal {
-        Refusal::BrokenTar { offset: self.offset, problem }
+        Refusal::BrokenTar { offset: self.header_at, problem }
     }
 
     fn ambiguous(&self, problem: &'static str) -> Refusal {
-        Refusal::AmbiguousTar { offset: self.offset, problem }
+        Refusal::AmbiguousTar { offset: self.header_at, problem }
     }
 }
 
