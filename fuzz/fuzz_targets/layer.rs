@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use scanner::layer::{LayerReport, LayerWalk};
+use scanner::layer::{LayerOutcome, LayerReport, LayerWalk};
 use scanner::limits::Limits;
 
 fn walk(bytes: &[u8], piece: usize) -> LayerReport {
@@ -14,6 +14,9 @@ fn walk(bytes: &[u8], piece: usize) -> LayerReport {
 
 fuzz_target!(|bytes: &[u8]| {
     let whole = walk(bytes, bytes.len().max(1));
-    assert_eq!(whole, walk(bytes, 13));
+    let pieces = walk(bytes, 13);
+    let refused = |report: &LayerReport| matches!(report.outcome, LayerOutcome::Refused { .. });
+    // With two faults in it, which is met first depends on the pieces; that it is refused does not.
+    assert!(whole == pieces || (refused(&whole) && refused(&pieces)), "{whole:?} {pieces:?}");
     assert_eq!(LayerReport::decode(&whole.encode()), Some(whole));
 });
