@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use keys::cosign::{self, BundleLayer, SimpleSignatureLayer};
 use keys::signature::Subject;
-use keys::trust_store::{Identity, PublicKey, RepositoryMatch, TrustStore, TrustedKey};
+use keys::trust_store::{Identity, PublicKey, RepositoryMatch, TrustStore, TrustedKey, Vouches};
 use keys::verify::verify;
 use libfuzzer_sys::fuzz_target;
 use sha2::{Digest, Sha256};
@@ -36,7 +36,7 @@ fuzz_target!(|bytes: &[u8]| {
         identities: vec![Identity {
             name: "release".to_owned(),
             principal: None,
-            keys: vec![TrustedKey { key, not_before: None, not_after: None }],
+            vouches: Vouches::Keys(vec![TrustedKey { key, not_before: None, not_after: None }]),
             repository_match: RepositoryMatch::Any,
             annotations: BTreeMap::new(),
         }],

@@ -8,7 +8,7 @@ use keys::cosign;
 use keys::keyring::{self, NewKey, Password, PrivateKey};
 use keys::signature::{Subject, UnverifiedSignature};
 use keys::signer::{ImageDescriptor, SignedArtifact, Signer};
-use keys::trust_store::{Identity, RepositoryMatch, TrustStore, TrustedKey};
+use keys::trust_store::{Identity, RepositoryMatch, TrustStore, TrustedKey, Vouches};
 use keys::verify::verify;
 
 const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -30,7 +30,7 @@ fn store(key: &PrivateKey) -> TrustStore {
     let identity = Identity {
         name: "release".to_owned(),
         principal: None,
-        keys: vec![key],
+        vouches: Vouches::Keys(vec![key]),
         repository_match: RepositoryMatch::Any,
         annotations: BTreeMap::new(),
     };

@@ -1,5 +1,7 @@
 //! Signatures before and after they were checked.
 
+use std::fmt;
+
 use serde::Serialize;
 
 /// What a signature must be about: one manifest, by the digest of its exact bytes.
@@ -43,11 +45,21 @@ pub enum UnverifiedSignature {
 /// How a signature was stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum SignatureForm {
     /// cosign's `.sig` tag with a simple-signing payload.
     CosignSimple,
     /// A sigstore bundle as an OCI referrer, in-toto statement `https://sigstore.dev/cosign/sign/v1`.
     SigstoreBundle,
+}
+
+impl fmt::Display for SignatureForm {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::CosignSimple => "simple signing",
+            Self::SigstoreBundle => "sigstore bundle",
+        })
+    }
 }
 
 /// Somebody we know vouches for the subject. Only [`crate::verify::verify`] makes one.
@@ -58,6 +70,7 @@ pub struct VerifiedSignature {
     pub(crate) form: SignatureForm,
     pub(crate) subject_digest: String,
     pub(crate) key_id: String,
+    pub(crate) signer: String,
 }
 
 impl VerifiedSignature {
@@ -81,7 +94,13 @@ impl VerifiedSignature {
         &self.subject_digest
     }
 
-    /// Hex SHA-256 of the public key (SubjectPublicKeyInfo, DER).
+    /// Who signed, in words: the key, or the certificate's subject and issuer.
+    pub fn signer(&self) -> &str {
+        &self.signer
+    }
+
+    /// One signer's mark, by which two signatures of one signer count once: hex SHA-256 of the public key
+    /// (SubjectPublicKeyInfo, DER); of a certificate identity, whose keys live for minutes, of its issuer and subject.
     pub fn key_id(&self) -> &str {
         &self.key_id
     }

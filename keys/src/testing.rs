@@ -13,7 +13,7 @@ use crate::digest;
 use crate::keyring::{self, NewKey, PrivateKey};
 use crate::signature::{Subject, UnverifiedSignature};
 use crate::signer::{ImageDescriptor, SignedArtifact, Signer};
-use crate::trust_store::{Identity, RepositoryMatch, TrustStore, TrustedKey};
+use crate::trust_store::{Identity, RepositoryMatch, TrustStore, TrustedKey, Vouches};
 use crate::verify::{Verification, verify};
 
 pub(crate) const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -58,7 +58,7 @@ pub(crate) fn identity(name: &str, kinds: &[&str]) -> Identity {
     Identity {
         name: name.to_owned(),
         principal: None,
-        keys: kinds.iter().map(trusted).collect(),
+        vouches: Vouches::Keys(kinds.iter().map(trusted).collect()),
         repository_match: RepositoryMatch::Any,
         annotations: BTreeMap::new(),
     }

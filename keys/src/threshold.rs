@@ -112,6 +112,7 @@ mod tests {
             key_id: next(),
             form: SignatureForm::CosignSimple,
             subject_digest: String::new(),
+            signer: String::new(),
         }
     }
 

@@ -22,12 +22,20 @@ pub struct Identity {
     pub name: String,
     /// Who is counted by thresholds; `None`: the name. Two identities of one principal count once.
     pub principal: Option<String>,
-    /// Its keys; each is sufficient.
-    pub keys: Vec<TrustedKey>,
+    /// What its signatures are recognised by.
+    pub vouches: Vouches,
     /// How the repository inside a simple-signing payload is compared.
     pub repository_match: RepositoryMatch,
     /// Annotations that must stand inside the signed payload with equal values.
     pub annotations: BTreeMap<String, String>,
+}
+
+/// What an identity signs with. One way each: a signature made another way never counts for it (CVE-2022-36056).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Vouches {
+    /// Long-lived keys; each is sufficient.
+    Keys(Vec<TrustedKey>),
 }
 
 /// A public key with the time in which it may vouch.
@@ -64,6 +72,13 @@ impl Identity {
     /// Who is counted: the principal, or the name where none is given.
     pub fn principal(&self) -> &str {
         self.principal.as_deref().unwrap_or(&self.name)
+    }
+
+    /// The keys by which it vouches; none for one that vouches by certificates.
+    pub fn keys(&self) -> &[TrustedKey] {
+        match &self.vouches {
+            Vouches::Keys(keys) => keys,
+        }
     }
 }
 

@@ -101,6 +101,7 @@ fn check(
                 form,
                 subject_digest: subject.digest.to_owned(),
                 key_id: signer.key_id.clone(),
+                signer: format!("key {}", signer.key_id),
             }),
             Err(reason) => refusals.push(reason.to_string()),
         }
@@ -195,7 +196,7 @@ impl<'a> Signers<'a> {
     fn new(trust_store: &'a TrustStore) -> Self {
         let mut signers: Vec<Signer<'a>> = Vec::new();
         for identity in &trust_store.identities {
-            for trusted in &identity.keys {
+            for trusted in identity.keys() {
                 match signers.iter_mut().find(|signer| *signer.key == trusted.key) {
                     Some(signer) => signer.trusted_as.push((identity, trusted)),
                     None => signers.push(Signer {

@@ -12,7 +12,7 @@ use std::process::Command;
 use keys::cosign;
 use keys::signature::{Subject, UnverifiedSignature};
 use keys::threshold;
-use keys::trust_store::{Identity, PublicKey, RepositoryMatch, TrustStore, TrustedKey};
+use keys::trust_store::{Identity, PublicKey, RepositoryMatch, TrustStore, TrustedKey, Vouches};
 use keys::verify::{Verification, verify};
 use serde_json::Value;
 
@@ -106,7 +106,7 @@ fn trust_store(policy: &Value, trust: &Path) -> TrustStore {
         Identity {
             name: name.to_owned(),
             principal: None,
-            keys: vec![TrustedKey { key, not_before: None, not_after: None }],
+            vouches: Vouches::Keys(vec![TrustedKey { key, not_before: None, not_after: None }]),
             repository_match: repository_match.clone(),
             annotations: annotations.clone(),
         }

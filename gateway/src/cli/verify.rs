@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use keys::signature::{SignatureForm, Subject};
-use keys::trust_store::{Identity, PublicKey, RepositoryMatch, TrustStore, TrustedKey};
+use keys::signature::Subject;
+use keys::trust_store::{Identity, PublicKey, RepositoryMatch, TrustStore, TrustedKey, Vouches};
 use keys::verify::Verification;
 use oci_distribution::RegistryOperation;
 use serde_json::json;
@@ -75,11 +75,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 fn print(repository: &str, digest: &Digest, verification: &Verification) {
     for signature in &verification.verified {
-        let form = match signature.form() {
-            SignatureForm::CosignSimple => "simple signing",
-            SignatureForm::SigstoreBundle => "sigstore bundle",
-        };
-        println!("verified  {} by key {} ({form})", signature.identity(), signature.key_id());
+        println!("verified  {} by {} ({})", signature.identity(), signature.signer(), signature.form());
     }
     for rejection in &verification.rejected {
         println!("rejected  {}: {}", rejection.candidate, rejection.reason);
@@ -105,7 +101,7 @@ fn trust_store(args: &Args) -> anyhow::Result<TrustStore> {
             Ok(Identity {
                 name: shown.to_string(),
                 principal: None,
-                keys: vec![TrustedKey { key, not_before: None, not_after: None }],
+                vouches: Vouches::Keys(vec![TrustedKey { key, not_before: None, not_after: None }]),
                 repository_match: repository_match.clone(),
                 annotations: annotations.clone(),
             })

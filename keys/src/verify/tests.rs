@@ -12,6 +12,7 @@ use super::*;
 use crate::cosign::{CERTIFICATE_ANNOTATION, CHAIN_ANNOTATION, SIGNATURE_ANNOTATION};
 use crate::keyring::KeyPair;
 use crate::testing::*;
+use crate::trust_store::Vouches;
 
 mod bundle_form;
 
@@ -251,7 +252,8 @@ fn check_12_a_key_vouches_within_its_window_only() {
         (Some(i64::MIN), Some(i64::MAX), true),
     ] {
         let mut trusted = identity("release", &["p256"]);
-        (trusted.keys[0].not_before, trusted.keys[0].not_after) = (not_before, not_after);
+        let key = key("p256").public_key().clone();
+        trusted.vouches = Vouches::Keys(vec![TrustedKey { key, not_before, not_after }]);
         let store = store(vec![trusted]);
         for candidate in [simple("p256"), bundle("p256")] {
             match valid {

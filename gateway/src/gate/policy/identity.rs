@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use keys::trust_store::{Identity, PublicKey, RepositoryMatch, TrustedKey};
+use keys::trust_store::{Identity, PublicKey, RepositoryMatch, TrustedKey, Vouches};
 use serde::Serialize;
 
 use super::KeyFiles;
@@ -58,7 +58,7 @@ pub(super) fn parse(
     let identity = Identity {
         name,
         principal: Some(principal),
-        keys: cosign.keys.into_iter().map(trusted).collect(),
+        vouches: Vouches::Keys(cosign.keys.into_iter().map(trusted).collect()),
         repository_match: cosign.repository_match,
         annotations: cosign.annotations,
     };

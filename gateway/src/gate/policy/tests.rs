@@ -233,9 +233,9 @@ fn identities_carry_their_window_and_scope() {
     let policy = parse(text).unwrap();
     let identity = &policy.trust_store().identities[0];
     assert_eq!(identity.principal(), "team-a");
-    assert_eq!(identity.keys.len(), 2);
-    assert_eq!(identity.keys[0].not_before, Some(1_767_225_600));
-    assert_eq!(identity.keys[0].not_after, Some(1_798_761_599));
+    assert_eq!(identity.keys().len(), 2);
+    assert_eq!(identity.keys()[0].not_before, Some(1_767_225_600));
+    assert_eq!(identity.keys()[0].not_after, Some(1_798_761_599));
     assert_eq!(identity.annotations["env"], "prod");
     let swapped = text.replace("2026-01-01", "2027-01-01");
     assert!(parse(&swapped).unwrap_err().to_string().contains("after `not-after`"));
