@@ -54,6 +54,18 @@ impl<'a> Reader<'a> {
         Some(content)
     }
 
+    /// The next element whole, tag and length included, if it has this tag.
+    pub(crate) fn whole(&mut self, tag: u8) -> Option<&'a [u8]> {
+        let start = self.rest;
+        self.element(tag)?;
+        start.get(..start.len().checked_sub(self.rest.len())?)
+    }
+
+    /// The tag of the next element.
+    pub(crate) fn peek(&self) -> Option<u8> {
+        self.rest.first().copied()
+    }
+
     /// Like [`Self::element`] for an element that holds others.
     pub(crate) fn nested(&mut self, tag: u8) -> Option<Reader<'a>> {
         self.element(tag).map(Reader::new)
@@ -87,6 +99,30 @@ impl<'a> Reader<'a> {
     pub(crate) fn is_empty(self) -> bool {
         self.rest.is_empty()
     }
+}
+
+/// The SubjectPublicKeyInfo around an RSAPublicKey (RFC 3279 § 2.3.1). `None` for what is not one.
+pub(crate) fn wrap_rsa(key: &[u8]) -> Option<Vec<u8>> {
+    let mut outer = Reader::new(key);
+    let mut numbers = outer.nested(SEQUENCE)?;
+    outer.end()?;
+    (numbers.unsigned()?, numbers.unsigned()?);
+    numbers.end()?;
+    let algorithm = [encode(OBJECT_IDENTIFIER, oid::RSA), encode(NULL, &[])].concat();
+    let bits = encode(BIT_STRING, &[&[0], key].concat());
+    Some(encode(SEQUENCE, &[encode(SEQUENCE, &algorithm), bits].concat()))
+}
+
+/// One element in the shortest form.
+fn encode(tag: u8, content: &[u8]) -> Vec<u8> {
+    let length = content.len().to_be_bytes();
+    let significant = length.iter().position(|&byte| byte != 0).map_or(&[][..], |start| &length[start..]);
+    let header = match significant {
+        [] => vec![tag, 0],
+        [short] if *short < 0x80 => vec![tag, *short],
+        long => [&[tag, 0x80 | u8::try_from(long.len()).unwrap_or(8)], long].concat(),
+    };
+    [header.as_slice(), content].concat()
 }
 
 #[cfg(test)]

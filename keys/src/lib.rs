@@ -12,6 +12,7 @@ pub mod limits;
 mod moment;
 pub mod signature;
 pub mod signer;
+pub mod sigstore;
 #[cfg(test)]
 mod testing;
 pub mod threshold;

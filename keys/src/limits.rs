@@ -29,6 +29,40 @@ pub const VERIFICATION_COST_MAX: u32 = 16_384;
 /// Refusals that [`crate::verify::Verification`] lists one by one; the others are counted in a last line.
 pub const REJECTIONS_MAX: usize = 100;
 
+/// Bytes of an attestation, bundle or envelope. An SBOM of a large image has a few; oversized attachments were
+/// CVE-2024-29903.
+pub const ATTESTATION_BYTES_MAX: u64 = 16 << 20;
+
+/// Bytes of a `trusted_root.json`. The public one has 7,000.
+pub const TRUST_ROOT_BYTES_MAX: usize = 1 << 20;
+
+/// Log entries of one bundle; each costs two signatures and a proof (CVE-2024-45395).
+pub const LOG_ENTRIES_MAX: usize = 8;
+
+/// RFC 3161 timestamps of one bundle (CVE-2024-45395).
+pub const TIMESTAMPS_MAX: usize = 8;
+
+/// Certificates that a signature may bring along. Path building over many is exponential (CVE-2026-32280).
+pub const CHAIN_CERTIFICATES_MAX: usize = 10;
+
+/// Bytes of one certificate. Fulcio's have 700 to 1,900.
+pub const CERTIFICATE_BYTES_MAX: usize = 16 << 10;
+
+/// Extensions of one certificate. Fulcio's have up to 32.
+pub const CERTIFICATE_EXTENSIONS_MAX: usize = 64;
+
+/// Bytes of a checkpoint with all its witnesses' lines.
+pub const CHECKPOINT_BYTES_MAX: usize = 16 << 10;
+
+/// Hashes of one inclusion proof: the height of a tree with 2^64 leaves.
+pub const PROOF_HASHES_MAX: usize = 64;
+
+/// Characters of a pattern for issuers or subjects; longer ones compile slowly.
+pub const PATTERN_CHARS_MAX: usize = 1024;
+
+/// Subjects of one statement (sigstore-go has the same bound).
+pub const SUBJECTS_MAX: usize = 1024;
+
 /// Entries of a statement's digest set (sigstore-go has the same bound).
 pub const SUBJECT_DIGESTS_MAX: usize = 32;
 

@@ -1,0 +1,146 @@
+//! Certificate authorities, and the check that one of them issued a certificate.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use sigstore_crypto::WEBPKI_VERIFICATION_ALGS;
+use sigstore_types::TimeRange;
+use webpki::{EndEntityCert, KeyUsage};
+
+use super::SigstoreError;
+use super::certificate::Certificate;
+use crate::{json, limits};
+
+/// Extended key usage code signing, 1.3.6.1.5.5.7.3.3.
+const CODE_SIGNING: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x03];
+
+/// One authority: a root and the intermediates below it.
+#[derive(Clone, Debug)]
+pub(crate) struct Authority {
+    anchor: TrustAnchor<'static>,
+    anchor_period: (i64, i64),
+    intermediates: Vec<CertificateDer<'static>>,
+    validity: Option<TimeRange>,
+}
+
+impl Authority {
+    /// `certificates` in DER, ordered from the one that issues to the root.
+    pub(crate) fn new(certificates: &[&[u8]], validity: Option<TimeRange>) -> Result<Self, SigstoreError> {
+        let refuse = |reason: String| SigstoreError::TrustRoot(reason);
+        let Some((last, below)) = certificates.split_last() else {
+            return Err(refuse("an authority without a certificate".to_owned()));
+        };
+        for certificate in certificates {
+            Certificate::parse(certificate).map_err(|error| refuse(error.to_string()))?;
+        }
+        let root = Certificate::parse(last)?;
+        let last = CertificateDer::from(last.to_vec());
+        let anchor = webpki::anchor_from_trusted_cert(&last).map_err(|error| refuse(error.to_string()))?;
+        Ok(Self {
+            anchor: anchor.to_owned(),
+            anchor_period: (root.not_before, root.not_after),
+            intermediates: below.iter().map(|one| CertificateDer::from(one.to_vec())).collect(),
+            validity,
+        })
+    }
+
+    /// Whether the authority was one at `time`: by the trusted root's period, and by its own certificate's, which
+    /// path building does not look at (CVE-2026-24122).
+    fn is_valid_at(&self, time: i64) -> bool {
+        let (not_before, not_after) = self.anchor_period;
+        let listed = Timestamp::from_second(time)
+            .is_ok_and(|time| self.validity.is_none_or(|validity| validity.contains(time)));
+        listed && not_before <= time && time <= not_after
+    }
+}
+
+/// That one of the authorities issued `leaf` for code signing, and that every certificate on the way was valid at
+/// `time`. Certificates that the signature brought along are a means to find the way, never its end.
+pub(crate) fn check_chain(
+    leaf: &[u8],
+    brought: &[Vec<u8>],
+    authorities: &[Authority],
+    time: i64,
+) -> Result<(), SigstoreError> {
+    let refuse = |reason: String| SigstoreError::Chain(reason);
+    if brought.len() > limits::CHAIN_CERTIFICATES_MAX {
+        let (seen, max) = (brought.len(), limits::CHAIN_CERTIFICATES_MAX);
+        return Err(refuse(format!("{seen} certificates in the chain, at most {max} are looked at")));
+    }
+    let at = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(time).unwrap_or_default()));
+    let leaf = CertificateDer::from(leaf);
+    let leaf = EndEntityCert::try_from(&leaf).map_err(|error| refuse(error.to_string()))?;
+    let mut reason = "no authority is trusted at the time of signing".to_owned();
+    for authority in authorities.iter().filter(|authority| authority.is_valid_at(time)) {
+        let brought = brought.iter().map(|one| CertificateDer::from(one.as_slice()));
+        let intermediates: Vec<_> = authority.intermediates.iter().cloned().chain(brought).collect();
+        let path = leaf.verify_for_usage(
+            WEBPKI_VERIFICATION_ALGS,
+            std::slice::from_ref(&authority.anchor),
+            &intermediates,
+            at,
+            KeyUsage::required(CODE_SIGNING),
+            None,
+            None,
+        );
+        match path {
+            Ok(_) => return Ok(()),
+            Err(error) => reason = json::quote(&error.to_string()),
+        }
+    }
+    Err(refuse(reason))
+}
+
+/// Own authorities, as PEM certificates.
+#[derive(Clone, Debug)]
+pub struct Authorities(Vec<Authority>);
+
+impl Authorities {
+    /// Reads certificates in PEM: each self-signed one is a root, the others are intermediates of any of them.
+    pub fn parse_pem(pem: &str) -> Result<Self, SigstoreError> {
+        let certificates = parse_certificates(pem).map_err(SigstoreError::TrustRoot)?;
+        let mut roots = Vec::new();
+        let mut intermediates = Vec::new();
+        for certificate in &certificates {
+            let is_root = Certificate::parse(certificate)?.is_self_signed();
+            (if is_root { &mut roots } else { &mut intermediates }).push(certificate.as_slice());
+        }
+        if roots.is_empty() {
+            return Err(SigstoreError::TrustRoot("no root, that is no self-signed certificate".to_owned()));
+        }
+        let authority = |root: &&[u8]| {
+            let chain: Vec<&[u8]> = intermediates.iter().copied().chain([*root]).collect();
+            Authority::new(&chain, None)
+        };
+        roots.iter().map(authority).collect::<Result<_, _>>().map(Self)
+    }
+
+    pub(crate) fn list(&self) -> &[Authority] {
+        &self.0
+    }
+}
+
+/// The certificates in PEM text, at most [`limits::CHAIN_CERTIFICATES_MAX`], in their order.
+pub(crate) fn parse_certificates(pem: &str) -> Result<Vec<Vec<u8>>, String> {
+    const END: &str = "-----END CERTIFICATE-----";
+    let bytes_max =
+        limits::CERTIFICATE_BYTES_MAX.saturating_mul(limits::CHAIN_CERTIFICATES_MAX).saturating_mul(2);
+    if pem.len() > bytes_max {
+        return Err(format!("{} bytes of certificates, at most {bytes_max} are read", pem.len()));
+    }
+    let mut certificates = Vec::new();
+    let mut rest = pem.trim();
+    while !rest.is_empty() {
+        let end = rest.find(END).ok_or("not a list of PEM blocks `CERTIFICATE`")?;
+        let (block, after) = rest.split_at(end + END.len());
+        let (label, der) =
+            pem_rfc7468::decode_vec(block.as_bytes()).map_err(|error| format!("not PEM: {error}"))?;
+        if label != "CERTIFICATE" || certificates.len() == limits::CHAIN_CERTIFICATES_MAX {
+            return Err(format!("not up to {} PEM blocks `CERTIFICATE`", limits::CHAIN_CERTIFICATES_MAX));
+        }
+        certificates.push(der);
+        rest = after.trim_start();
+    }
+    Ok(certificates)
+}

@@ -1,0 +1,9 @@
+//! Bundles, keyless images and attestations of the shared test data: each gets the verdict its case states.
+//!
+//! The cases lie outside the repository, in the folder that `PORTCULLIS_TEST_DATA` names (or `../shared/data` beside
+//! the checkout). Without it each test says so and does nothing.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot read its data has failed")]
+
+mod bundles;
+mod data;
