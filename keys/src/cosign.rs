@@ -12,6 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
+use crate::attestation::UnverifiedAttestation;
 use crate::json::{self, JsonError};
 use crate::signature::UnverifiedSignature;
 use crate::verify::Rejection;
@@ -19,6 +20,8 @@ use crate::{digest, limits};
 
 /// Media type of a simple-signing payload.
 pub const SIMPLE_SIGNING_MEDIA_TYPE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
+/// Media type of the envelopes that cosign 2 writes attestations in.
+pub const ENVELOPE_MEDIA_TYPE: &str = "application/vnd.dsse.envelope.v1+json";
 /// `artifactType` of simple signatures stored as a referrer (cosign's experimental OCI 1.1 mode).
 pub const SIMPLE_SIGNATURE_ARTIFACT_TYPE: &str = "application/vnd.dev.cosign.artifact.sig.v1+json";
 /// Media type of the bundles that cosign 3 writes, and `artifactType` of the manifest around one.
@@ -36,6 +39,11 @@ pub const SIGNATURE_ANNOTATION: &str = "dev.cosignproject.cosign/signature";
 pub const CERTIFICATE_ANNOTATION: &str = "dev.sigstore.cosign/certificate";
 /// Annotation that holds the certificate's chain, PEM.
 pub const CHAIN_ANNOTATION: &str = "dev.sigstore.cosign/chain";
+
+/// Annotation that holds the transparency log's entry and promise, JSON.
+pub const LOG_ANNOTATION: &str = "dev.sigstore.cosign/bundle";
+/// Annotation that holds an RFC 3161 timestamp of the signature, JSON.
+pub const TIMESTAMP_ANNOTATION: &str = "dev.sigstore.cosign/rfc3161timestamp";
 
 /// The simple signatures that one manifest holds: which blobs to fetch.
 #[derive(Clone, Debug, Default)]
@@ -105,6 +113,14 @@ pub fn legacy_tag(digest: &str) -> Option<String> {
     }
 }
 
+/// The tag under which cosign 2 keeps the attestations of `digest`: `sha256-<hex>.att`.
+pub fn attestation_tag(digest: &str) -> Option<String> {
+    match digest::split(digest)? {
+        ("sha256", hex) => Some(format!("sha256-{hex}.att")),
+        _ => None,
+    }
+}
+
 /// The digest whose simple signatures lie under `tag`; `None` if it is no such tag.
 pub fn legacy_tag_subject(tag: &str) -> Option<String> {
     let digest = format!("sha256:{}", tag.strip_prefix("sha256-")?.strip_suffix(".sig")?);
@@ -113,13 +129,20 @@ pub fn legacy_tag_subject(tag: &str) -> Option<String> {
 
 /// Reads a manifest found under [`legacy_tag`], or a referrer of the experimental OCI 1.1 kind.
 pub fn simple_signatures(manifest: &[u8]) -> Result<SimpleSignatures, DiscoveryError> {
+    annotated_layers(manifest, SIMPLE_SIGNING_MEDIA_TYPE, limits::SIMPLE_PAYLOAD_BYTES_MAX)
+}
+
+fn annotated_layers(
+    manifest: &[u8],
+    media_type: &str,
+    bytes_max: u64,
+) -> Result<SimpleSignatures, DiscoveryError> {
     let manifest = parse_manifest(manifest)?;
     let mut signatures = SimpleSignatures { subject_digest: subject_digest(&manifest), ..Default::default() };
-    let wanted = |media_type: &str| media_type == SIMPLE_SIGNING_MEDIA_TYPE;
+    let wanted = |seen: &str| seen == media_type;
     for layer in layers(&manifest, wanted, &mut signatures.skipped)? {
         let annotations = annotations(layer).ok_or("its annotations are not a map of strings");
-        match descriptor(layer, limits::SIMPLE_PAYLOAD_BYTES_MAX).and_then(|found| Ok((found, annotations?)))
-        {
+        match descriptor(layer, bytes_max).and_then(|found| Ok((found, annotations?))) {
             Ok(((payload_digest, size), annotations)) => {
                 signatures.layers.push(SimpleSignatureLayer { payload_digest, size, annotations });
             }
@@ -129,14 +152,29 @@ pub fn simple_signatures(manifest: &[u8]) -> Result<SimpleSignatures, DiscoveryE
     Ok(signatures)
 }
 
-/// Reads a referrer manifest that may hold sigstore bundles.
+/// Reads a referrer manifest that may hold sigstore bundles with signatures.
 pub fn bundle_layers(manifest: &[u8]) -> Result<Bundles, DiscoveryError> {
+    bundles(manifest, limits::BUNDLE_BYTES_MAX)
+}
+
+/// Reads a referrer manifest that may hold sigstore bundles with attestations: the same manifests, whose bundles may be
+/// larger, at most [`limits::ATTESTATION_BYTES_MAX`] bytes each.
+pub fn attestation_bundle_layers(manifest: &[u8]) -> Result<Bundles, DiscoveryError> {
+    bundles(manifest, limits::ATTESTATION_BYTES_MAX)
+}
+
+/// Reads a manifest found under [`attestation_tag`]: envelopes of at most [`limits::ATTESTATION_BYTES_MAX`] bytes each.
+pub fn attestation_envelopes(manifest: &[u8]) -> Result<SimpleSignatures, DiscoveryError> {
+    annotated_layers(manifest, ENVELOPE_MEDIA_TYPE, limits::ATTESTATION_BYTES_MAX)
+}
+
+fn bundles(manifest: &[u8], bytes_max: u64) -> Result<Bundles, DiscoveryError> {
     let manifest = parse_manifest(manifest)?;
     let subject_digest = subject_digest(&manifest).ok_or(DiscoveryError::NoSubject)?;
     let mut bundles = Bundles { subject_digest, layers: Vec::new(), skipped: Vec::new() };
     let wanted = |media_type: &str| BUNDLE_MEDIA_TYPES.contains(&media_type);
     for layer in layers(&manifest, wanted, &mut bundles.skipped)? {
-        match descriptor(layer, limits::BUNDLE_BYTES_MAX) {
+        match descriptor(layer, bytes_max) {
             Ok((digest, size)) => bundles.layers.push(BundleLayer { digest, size }),
             Err(reason) => skip(layer, reason, &mut bundles.skipped),
         }
@@ -145,6 +183,18 @@ pub fn bundle_layers(manifest: &[u8]) -> Result<Bundles, DiscoveryError> {
 }
 
 impl SimpleSignatureLayer {
+    /// The candidate, once the envelope was fetched, for what [`attestation_envelopes`] found. Digest and size are
+    /// compared by [`crate::attestation::verify`].
+    pub fn with_envelope(self, envelope: Vec<u8>) -> UnverifiedAttestation {
+        let Self { payload_digest, size, annotations } = self;
+        UnverifiedAttestation::Envelope {
+            envelope_digest: payload_digest,
+            envelope_size: size,
+            envelope,
+            annotations,
+        }
+    }
+
     /// The candidate, once the payload was fetched. Digest and size are compared by [`crate::verify::verify`].
     pub fn with_payload(self, payload: Vec<u8>) -> UnverifiedSignature {
         let Self { payload_digest, size, annotations } = self;
@@ -153,6 +203,23 @@ impl SimpleSignatureLayer {
 }
 
 impl BundleLayer {
+    /// Like [`Self::with_bundle`], for what [`attestation_bundle_layers`] found.
+    pub fn with_attestation(
+        self,
+        manifest_digest: String,
+        subject_digest: String,
+        bundle: Vec<u8>,
+    ) -> UnverifiedAttestation {
+        let Self { digest, size } = self;
+        UnverifiedAttestation::SigstoreBundle {
+            manifest_digest,
+            subject_digest,
+            bundle_digest: digest,
+            bundle_size: size,
+            bundle,
+        }
+    }
+
     /// The candidate, once the bundle was fetched: `manifest_digest` is that of the referrer, `subject_digest` as
     /// [`Bundles::subject_digest`]. Digest and size are compared by [`crate::verify::verify`].
     pub fn with_bundle(

@@ -106,7 +106,8 @@ pub(crate) fn wrap_rsa(key: &[u8]) -> Option<Vec<u8>> {
     let mut outer = Reader::new(key);
     let mut numbers = outer.nested(SEQUENCE)?;
     outer.end()?;
-    (numbers.unsigned()?, numbers.unsigned()?);
+    numbers.unsigned()?;
+    numbers.unsigned()?;
     numbers.end()?;
     let algorithm = [encode(OBJECT_IDENTIFIER, oid::RSA), encode(NULL, &[])].concat();
     let bits = encode(BIT_STRING, &[&[0], key].concat());

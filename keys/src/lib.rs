@@ -3,6 +3,7 @@
 //! This crate opens no file, no socket and no clock. Where a format needs further documents, it says which, and the
 //! caller fetches them. [`verify::verify`] is the only place that makes a [`signature::VerifiedSignature`].
 
+pub mod attestation;
 pub mod cosign;
 mod der;
 mod digest;

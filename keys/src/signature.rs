@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::sigstore::VerifiedBundle;
+
 /// What a signature must be about: one manifest, by the digest of its exact bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Subject<'a> {
@@ -71,6 +73,8 @@ pub struct VerifiedSignature {
     pub(crate) subject_digest: String,
     pub(crate) key_id: String,
     pub(crate) signer: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) certificate: Option<VerifiedBundle>,
 }
 
 impl VerifiedSignature {
@@ -92,6 +96,11 @@ impl VerifiedSignature {
     /// The digest it vouches for.
     pub fn subject_digest(&self) -> &str {
         &self.subject_digest
+    }
+
+    /// What proves a certificate identity: its holder, the times, the log entries. `None` for a key.
+    pub fn certificate(&self) -> Option<&VerifiedBundle> {
+        self.certificate.as_ref()
     }
 
     /// Who signed, in words: the key, or the certificate's subject and issuer.

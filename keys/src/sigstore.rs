@@ -9,14 +9,16 @@ mod certificate;
 mod error;
 mod identity;
 mod judge;
+pub(crate) mod legacy;
 mod note;
-mod statement;
+pub(crate) mod statement;
 mod structure;
 mod trust_root;
 
 use std::sync::Arc;
 
 use serde::Serialize;
+use sigstore_types::Bundle;
 
 pub use authority::Authorities;
 pub use certificate::CertificateSigner;
@@ -25,7 +27,8 @@ pub use identity::{CertificateIdentity, IdentityError, Pattern};
 pub use trust_root::TrustRoot;
 
 use crate::trust_store::PublicKey;
-pub(crate) use judge::{Requirements, Signed, by_authority, by_root};
+use judge::{Requirements, Signed, by_authority, by_root};
+pub(crate) use judge::{claimed_signer, payload};
 pub(crate) use structure::read;
 
 /// Whose certificates count, and what proves that a certificate is one of them.
@@ -82,6 +85,20 @@ pub struct LogPosition {
     pub index: u64,
 }
 
+impl Anchors {
+    /// Whether both ask the very same of a certificate, so that one verification answers for both.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Root { root, log_entries, certificate_log },
+                Self::Root { root: other, log_entries: other_entries, certificate_log: other_log },
+            ) => Arc::ptr_eq(root, other) && log_entries == other_entries && certificate_log == other_log,
+            (Self::Authorities(authorities), Self::Authorities(other)) => Arc::ptr_eq(authorities, other),
+            _ => false,
+        }
+    }
+}
+
 impl VerifiedBundle {
     /// Who signed; `None` if it was the key that the caller named.
     pub fn signer(&self) -> Option<&CertificateSigner> {
@@ -115,18 +132,27 @@ pub fn verify_bundle(
     trust: &CertificateTrust,
     now: i64,
 ) -> Result<VerifiedBundle, SigstoreError> {
-    let bundle = read(bundle)?;
-    let verified = match &trust.anchors {
-        Anchors::Root { root, log_entries, certificate_log } => {
-            let requirements = Requirements { log_entries: *log_entries, certificate_log: *certificate_log };
-            by_root(&bundle, artifact, root, Signed::ByCertificate(requirements), now)?
-        }
-        Anchors::Authorities(authorities) => by_authority(&bundle, artifact, authorities, now)?,
-    };
+    let verified = by_anchors(&read(bundle)?, artifact, &trust.anchors, now)?;
     let signer = verified.signer.as_ref();
     let signer = signer.ok_or_else(|| SigstoreError::Identity("no certificate".to_owned()))?;
     trust.identity.check(signer)?;
     Ok(verified)
+}
+
+/// Everything but who signed.
+pub(crate) fn by_anchors(
+    bundle: &Bundle,
+    artifact: Artifact<'_>,
+    anchors: &Anchors,
+    now: i64,
+) -> Result<VerifiedBundle, SigstoreError> {
+    match anchors {
+        Anchors::Root { root, log_entries, certificate_log } => {
+            let requirements = Requirements { log_entries: *log_entries, certificate_log: *certificate_log };
+            by_root(bundle, artifact, root, Signed::ByCertificate(requirements), now)
+        }
+        Anchors::Authorities(authorities) => by_authority(bundle, artifact, authorities, now),
+    }
 }
 
 /// Verifies a bundle made with a key of the caller's choice, whose signature stands in `log_entries` distinct logs of

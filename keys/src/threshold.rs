@@ -113,6 +113,7 @@ mod tests {
             form: SignatureForm::CosignSimple,
             subject_digest: String::new(),
             signer: String::new(),
+            certificate: None,
         }
     }
 

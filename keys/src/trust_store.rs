@@ -5,6 +5,7 @@ mod public_key;
 use std::collections::BTreeMap;
 
 use crate::signature::Subject;
+use crate::sigstore::CertificateTrust;
 
 pub use public_key::{KeyAlgorithm, PublicKey, PublicKeyError};
 
@@ -36,6 +37,8 @@ pub struct Identity {
 pub enum Vouches {
     /// Long-lived keys; each is sufficient.
     Keys(Vec<TrustedKey>),
+    /// Certificates that an authority issues for a proven identity.
+    Certificate(Box<CertificateTrust>),
 }
 
 /// A public key with the time in which it may vouch.
@@ -78,6 +81,7 @@ impl Identity {
     pub fn keys(&self) -> &[TrustedKey] {
         match &self.vouches {
             Vouches::Keys(keys) => keys,
+            Vouches::Certificate(_) => &[],
         }
     }
 }

@@ -1,13 +1,20 @@
 //! The one entry: signatures, subject, trust store and `now` in; [`VerifiedSignature`]s and refusals out.
 
+mod signers;
+
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::cosign::bundle::BundleError;
+use crate::cosign::simple::SimpleError;
 use crate::cosign::{Claims, bundle, simple};
 use crate::moment::rfc3339;
 use crate::signature::{SignatureForm, Subject, UnverifiedSignature, VerifiedSignature};
-use crate::trust_store::{Identity, PublicKey, RepositoryMatch, TrustStore, TrustedKey};
+use crate::sigstore::{self, Artifact};
+use crate::trust_store::{Identity, RepositoryMatch, TrustStore, TrustedKey};
 use crate::{digest, json, limits};
+
+pub(crate) use signers::{Signers, Voucher};
 
 /// The answer about all signatures found for one subject.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -73,35 +80,65 @@ fn check(
     if digest::split(subject.digest).is_none() {
         return Err(format!("`{}` is not a digest", json::quote(subject.digest)));
     }
-    let (form, signer, claims) = match signature {
+    let (form, vouchers, claims) = match signature {
         UnverifiedSignature::CosignSimple { payload_digest, payload_size, payload, annotations } => {
-            let signature =
-                simple::open(payload_digest, *payload_size, payload, annotations).map_err(words)?;
-            let signer = signers.find(payload, &signature, None)?;
+            let opened = simple::open(payload_digest, *payload_size, payload, annotations).map_err(words)?;
+            let vouchers = match opened.certificate {
+                None => signers.by_key(payload, &opened.signature, None)?,
+                Some(marker) if !signers.has_certificates() => {
+                    return Err(SimpleError::Certificate(marker).to_string());
+                }
+                Some(_) => {
+                    let bundle = sigstore::legacy::message(&opened.signature, annotations).map_err(words)?;
+                    signers.by_certificate(&bundle, Artifact::Bytes(payload), now)?
+                }
+            };
             let claims = simple::claims(payload, subject.digest).map_err(words)?;
-            (SignatureForm::CosignSimple, signer, claims)
+            (SignatureForm::CosignSimple, vouchers, claims)
         }
         UnverifiedSignature::SigstoreBundle {
             subject_digest, bundle_digest, bundle_size, bundle, ..
         } => {
-            let opened = bundle::open(bundle_digest, *bundle_size, bundle, subject_digest, subject.digest);
-            let opened = opened.map_err(words)?;
-            let signer = signers.find(&opened.message, &opened.signature, opened.hint.as_deref())?;
-            let claims = bundle::claims(&opened.payload, subject.digest).map_err(words)?;
-            (SignatureForm::SigstoreBundle, signer, claims)
+            let opened = bundle::open(
+                bundle_digest,
+                *bundle_size,
+                bundle,
+                subject_digest,
+                subject.digest,
+                limits::BUNDLE_BYTES_MAX,
+            );
+            let (vouchers, payload) = match opened.map_err(words)? {
+                bundle::Opened::ByKey(signed) => {
+                    let vouchers =
+                        signers.by_key(&signed.message, &signed.signature, signed.hint.as_deref())?;
+                    (vouchers, signed.payload)
+                }
+                bundle::Opened::ByCertificate if !signers.has_certificates() => {
+                    return Err(BundleError::Certificate.to_string());
+                }
+                bundle::Opened::ByCertificate => {
+                    let bundle = sigstore::read(bundle).map_err(words)?;
+                    let payload = sigstore::payload(&bundle).unwrap_or_default();
+                    (signers.by_certificate(&bundle, Artifact::Digest(subject.digest), now)?, payload)
+                }
+            };
+            let claims = bundle::claims(&payload, subject.digest).map_err(words)?;
+            (SignatureForm::SigstoreBundle, vouchers, claims)
         }
     };
     let mut verified = Vec::new();
     let mut refusals = Vec::new();
-    for &(identity, key) in &signer.trusted_as {
-        match accept(identity, key, &claims, subject, now) {
+    for voucher in vouchers {
+        let identity = voucher.identity;
+        match accept(identity, voucher.key, &claims, subject, now) {
             Ok(()) => verified.push(VerifiedSignature {
                 identity: identity.name.clone(),
                 principal: identity.principal().to_owned(),
                 form,
                 subject_digest: subject.digest.to_owned(),
-                key_id: signer.key_id.clone(),
-                signer: format!("key {}", signer.key_id),
+                key_id: voucher.key_id,
+                signer: voucher.signer,
+                certificate: voucher.certificate,
             }),
             Err(reason) => refusals.push(reason.to_string()),
         }
@@ -115,7 +152,7 @@ fn words(error: impl std::fmt::Display) -> String {
 
 /// Why a good signature for the right digest does not count for an identity.
 #[derive(Debug, thiserror::Error)]
-enum IdentityError {
+pub(crate) enum IdentityError {
     #[error("annotation `{name}` must be `{expected}` for identity `{identity}`, signed was {signed}")]
     Annotation { identity: String, name: String, expected: String, signed: String },
     #[error(
@@ -129,15 +166,17 @@ enum IdentityError {
 }
 
 /// The checks that depend on the identity: the key's time (12), the annotations (11c) and the repository (11d).
-fn accept(
+pub(crate) fn accept(
     identity: &Identity,
-    key: &TrustedKey,
+    key: Option<&TrustedKey>,
     claims: &Claims,
     subject: Subject<'_>,
     now: i64,
 ) -> Result<(), IdentityError> {
     let name = || identity.name.clone();
-    if !key.is_valid_at(now) {
+    if let Some(key) = key
+        && !key.is_valid_at(now)
+    {
         return Err(IdentityError::Window { identity: name(), window: window(key), now: rfc3339(now) });
     }
     // Compared inside the signed bytes only: annotations of a manifest are anybody's.
@@ -178,58 +217,6 @@ fn candidate(signature: &UnverifiedSignature) -> String {
         UnverifiedSignature::CosignSimple { payload_digest, .. } => payload_digest,
         UnverifiedSignature::SigstoreBundle { manifest_digest, .. } => manifest_digest,
     })
-}
-
-/// Every key of the trust store once, whoever trusts it.
-struct Signers<'a> {
-    signers: Vec<Signer<'a>>,
-    cost_left: u32,
-}
-
-struct Signer<'a> {
-    key: &'a PublicKey,
-    key_id: String,
-    trusted_as: Vec<(&'a Identity, &'a TrustedKey)>,
-}
-
-impl<'a> Signers<'a> {
-    fn new(trust_store: &'a TrustStore) -> Self {
-        let mut signers: Vec<Signer<'a>> = Vec::new();
-        for identity in &trust_store.identities {
-            for trusted in identity.keys() {
-                match signers.iter_mut().find(|signer| *signer.key == trusted.key) {
-                    Some(signer) => signer.trusted_as.push((identity, trusted)),
-                    None => signers.push(Signer {
-                        key: &trusted.key,
-                        key_id: trusted.key.key_id(),
-                        trusted_as: vec![(identity, trusted)],
-                    }),
-                }
-            }
-        }
-        Self { signers, cost_left: limits::VERIFICATION_COST_MAX }
-    }
-
-    /// 10. Whose signature it is. The algorithm is the key's; nothing in the signature chooses one.
-    fn find(&mut self, message: &[u8], signature: &[u8], hint: Option<&str>) -> Result<&Signer<'a>, String> {
-        let mut tried = 0usize;
-        for signer in &self.signers {
-            if hint.is_some_and(|hint| hint != signer.key_id) {
-                continue;
-            }
-            let cost_left = self.cost_left.checked_sub(signer.key.verification_cost());
-            self.cost_left =
-                cost_left.ok_or("not examined: too many signatures on this digest; remove stale ones")?;
-            if signer.key.verifies(message, signature) {
-                return Ok(signer);
-            }
-            tried += 1;
-        }
-        Err(match (tried, hint) {
-            (0, Some(hint)) => format!("made with key `{hint}`, which the trust store does not hold"),
-            _ => format!("the signature verifies with none of the {tried} keys in the trust store"),
-        })
-    }
 }
 
 #[cfg(test)]

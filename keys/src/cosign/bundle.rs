@@ -1,7 +1,8 @@
 //! cosign 3's form: a sigstore bundle with a DSSE envelope around an in-toto statement, found as a referrer.
 //!
-//! Only what proves a key is read. Log entries and timestamps that a bundle may carry are neither needed nor believed:
-//! a rule that names keys rests on the key and its validity window alone.
+//! Of a bundle by a key, only what proves the key is read. Log entries and timestamps that it may carry are neither
+//! needed nor believed: a rule that names keys rests on the key and its validity window alone. A bundle by a
+//! certificate goes to `sigstore`.
 
 use serde_json::{Map, Value};
 
@@ -59,9 +60,17 @@ pub(crate) enum BundleError {
     OtherDigest { expected: String, signed: String },
 }
 
+/// Which path the bundle takes.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    ByKey(SignedByKey),
+    /// The bundle itself is the envelope; `sigstore` verifies it whole.
+    ByCertificate,
+}
+
 /// What was signed, and by whom it says.
 #[derive(Debug)]
-pub(crate) struct Opened {
+pub(crate) struct SignedByKey {
     /// The pre-authentication encoding: what the signature is over.
     pub(crate) message: Vec<u8>,
     pub(crate) signature: Vec<u8>,
@@ -78,6 +87,7 @@ pub(crate) fn open(
     bundle: &[u8],
     subject_digest: &str,
     expected_digest: &str,
+    bytes_max: u64,
 ) -> Result<Opened, BundleError> {
     // 1. The blob is the one the manifest names.
     if u64::try_from(bundle.len()) != Ok(bundle_size) {
@@ -93,34 +103,18 @@ pub(crate) fn open(
         return Err(BundleError::OtherReferrer { expected, seen });
     }
     // 3. A bundle of a version we know.
-    let bytes_max = usize::try_from(limits::BUNDLE_BYTES_MAX).unwrap_or(usize::MAX);
+    let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
     let bundle = json::parse(bundle, bytes_max).map_err(BundleError::Json)?;
     let bundle = bundle.as_object().ok_or(BundleError::Shape("it is not an object"))?;
     let media_type = text(bundle, "mediaType").unwrap_or_default();
     if !BUNDLE_MEDIA_TYPES.contains(&media_type) {
         return Err(BundleError::MediaType(json::quote(media_type)));
     }
-    // 4. A key, not a certificate: no falling from one path to the other.
-    let hint = key_hint(bundle)?;
-    // 5. One envelope with one signature.
+    // 4. One envelope, whose form does not depend on the path.
     let envelope = envelope(bundle)?;
-    let signatures = envelope.get("signatures").and_then(Value::as_array);
-    let signatures = signatures.ok_or(BundleError::Shape("the envelope has no signatures"))?;
-    let [signature] = signatures.as_slice() else {
-        return Err(BundleError::SignatureCount(signatures.len()));
-    };
-    let signature = signature.get("sig").and_then(Value::as_str).and_then(decode_base64);
-    let signature =
-        signature.filter(|signature| (1..=limits::SIGNATURE_BYTES_MAX).contains(&signature.len()));
-    let signature = signature.ok_or(BundleError::Shape("the signature is not base64 of one"))?;
-    // 6. The envelope's type, which the signature covers.
-    let payload_type = text(envelope, "payloadType").unwrap_or_default();
-    if payload_type != IN_TOTO_PAYLOAD_TYPE {
-        return Err(BundleError::PayloadType(json::quote(payload_type)));
-    }
-    let payload = text(envelope, "payload").and_then(decode_base64);
-    let payload = payload.ok_or(BundleError::Shape("the payload is not base64"))?;
-    Ok(Opened { message: pre_authentication_encoding(payload_type, &payload), signature, payload, hint })
+    // 5. A key or a certificate: no falling from one path to the other.
+    let Some(hint) = key_hint(bundle)? else { return Ok(Opened::ByCertificate) };
+    Ok(Opened::ByKey(SignedByKey { hint, ..signed(envelope)? }))
 }
 
 /// The checks after the signature, on the very bytes that were signed: it is an image signature, and for this digest.
@@ -159,6 +153,28 @@ pub(crate) fn claims(payload: &[u8], expected_digest: &str) -> Result<Claims, Bu
     Ok(Claims { repository: None, annotations })
 }
 
+/// What an envelope signs: one signature, over a statement.
+pub(crate) fn signed(envelope: &Map<String, Value>) -> Result<SignedByKey, BundleError> {
+    let signatures = envelope.get("signatures").and_then(Value::as_array);
+    let signatures = signatures.ok_or(BundleError::Shape("the envelope has no signatures"))?;
+    let [signature] = signatures.as_slice() else {
+        return Err(BundleError::SignatureCount(signatures.len()));
+    };
+    let signature = signature.get("sig").and_then(Value::as_str).and_then(decode_base64);
+    let signature =
+        signature.filter(|signature| (1..=limits::SIGNATURE_BYTES_MAX).contains(&signature.len()));
+    let signature = signature.ok_or(BundleError::Shape("the signature is not base64 of one"))?;
+    // The envelope's type, which the signature covers.
+    let payload_type = text(envelope, "payloadType").unwrap_or_default();
+    if payload_type != IN_TOTO_PAYLOAD_TYPE {
+        return Err(BundleError::PayloadType(json::quote(payload_type)));
+    }
+    let payload = text(envelope, "payload").and_then(decode_base64);
+    let payload = payload.ok_or(BundleError::Shape("the payload is not base64"))?;
+    let message = pre_authentication_encoding(payload_type, &payload);
+    Ok(SignedByKey { message, signature, payload, hint: None })
+}
+
 /// DSSE v1 § Signature definition: type and payload with their lengths, so that neither can flow into the other.
 pub(crate) fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) -> Vec<u8> {
     let mut message = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).into_bytes();
@@ -166,15 +182,16 @@ pub(crate) fn pre_authentication_encoding(payload_type: &str, payload: &[u8]) ->
     message
 }
 
-fn key_hint(bundle: &Map<String, Value>) -> Result<Option<String>, BundleError> {
+/// `None` for a certificate; for a key the hint, where it is one.
+fn key_hint(bundle: &Map<String, Value>) -> Result<Option<Option<String>>, BundleError> {
     let material = bundle.get("verificationMaterial").and_then(Value::as_object);
     let material = material.ok_or(BundleError::Shape("it has no verification material"))?;
     if material.contains_key("certificate") || material.contains_key("x509CertificateChain") {
-        return Err(BundleError::Certificate);
+        return Ok(None);
     }
     let key = material.get("publicKey").and_then(Value::as_object);
     let hint = text(key.ok_or(BundleError::Shape("it names no public key"))?, "hint").and_then(decode_base64);
-    Ok(hint.filter(|hint| hint.len() == 32).map(hex::encode))
+    Ok(Some(hint.filter(|hint| hint.len() == 32).map(hex::encode)))
 }
 
 fn envelope(bundle: &Map<String, Value>) -> Result<&Map<String, Value>, BundleError> {

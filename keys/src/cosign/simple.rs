@@ -1,8 +1,8 @@
 //! cosign's `.sig` form: a JSON payload ("simple signing") with the signature in the layer's annotations.
 //!
 //! The checks have the numbers of cosign's signature specification as our reference orders them: 1 integrity, 2 which
-//! path, 10 the signature (in `verify.rs`), 11 the claims. Checks 3 to 9 belong to the certificate path, which a rule
-//! that names keys never enters.
+//! path, 10 the signature (in `verify.rs`), 11 the claims. Checks 3 to 9 belong to the certificate path
+//! (`sigstore`), which a rule that names keys never enters.
 
 use std::collections::BTreeMap;
 
@@ -40,13 +40,20 @@ pub(crate) enum SimpleError {
     OtherDigest { expected: String, signed: String },
 }
 
-/// Checks 1 and 2; the decoded signature comes out. The payload itself is what was signed.
+/// A signature beside its payload, and which path it takes.
+pub(crate) struct Opened {
+    pub(crate) signature: Vec<u8>,
+    /// The annotation that marks the certificate path (check 2).
+    pub(crate) certificate: Option<&'static str>,
+}
+
+/// Checks 1 and 2. The payload itself is what was signed.
 pub(crate) fn open(
     payload_digest: &str,
     payload_size: u64,
     payload: &[u8],
     annotations: &BTreeMap<String, String>,
-) -> Result<Vec<u8>, SimpleError> {
+) -> Result<Opened, SimpleError> {
     // 1. The blob is the one the manifest names: otherwise the registry could swap it.
     if u64::try_from(payload.len()) != Ok(payload_size) {
         return Err(SimpleError::Size { declared: payload_size, seen: payload.len() });
@@ -56,15 +63,13 @@ pub(crate) fn open(
         return Err(SimpleError::Digest { declared: json::quote(payload_digest), seen });
     }
     // 2. A certificate means the certificate path. No falling from one path to the other (CVE-2022-36056).
-    for marker in [CERTIFICATE_ANNOTATION, CHAIN_ANNOTATION] {
-        if annotations.contains_key(marker) {
-            return Err(SimpleError::Certificate(marker));
-        }
-    }
+    let certificate = [CERTIFICATE_ANNOTATION, CHAIN_ANNOTATION]
+        .into_iter()
+        .find(|&marker| annotations.contains_key(marker));
     let signature = annotations.get(SIGNATURE_ANNOTATION).ok_or(SimpleError::NoSignature)?;
     let signature = decode_base64(signature).ok_or(SimpleError::SignatureEncoding)?;
     let plausible = (1..=limits::SIGNATURE_BYTES_MAX).contains(&signature.len());
-    plausible.then_some(signature).ok_or(SimpleError::SignatureEncoding)
+    plausible.then_some(Opened { signature, certificate }).ok_or(SimpleError::SignatureEncoding)
 }
 
 /// Check 11, on a payload whose signature is good: it is a cosign signature, and for this digest. Every object has

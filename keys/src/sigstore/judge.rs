@@ -93,7 +93,7 @@ pub(crate) fn by_root(
     let entries = entries
         .iter()
         .map(|(entry, log)| LogPosition { log: log.origin.clone(), index: entry.log_index.get() });
-    Ok(VerifiedBundle { signer, times, entries: entries.collect(), statement: statement(bundle) })
+    Ok(VerifiedBundle { signer, times, entries: entries.collect(), statement: payload(bundle) })
 }
 
 /// All checks of a bundle against own authorities: nothing proves its time, so the certificate must be valid now.
@@ -120,7 +120,7 @@ pub(crate) fn by_authority(
         _ => return Err(SigstoreError::Structure("neither an envelope nor a message signature".to_owned())),
     };
     let signer = certified(&leaf, &brought, authorities, &message, signature, now)?;
-    let statement = statement(bundle);
+    let statement = payload(bundle);
     if let Some(statement) = &statement {
         super::statement::check_subject(statement, artifact)?;
     }
@@ -330,10 +330,17 @@ fn check_leaf(leaf: &Certificate<'_>) -> Result<(), SigstoreError> {
     leaf.may_sign().then_some(()).ok_or_else(reason)
 }
 
-/// The payload that the foundation verified, byte for byte.
-fn statement(bundle: &Bundle) -> Option<Vec<u8>> {
+/// The envelope's payload, byte for byte what its signature covers.
+pub(crate) fn payload(bundle: &Bundle) -> Option<Vec<u8>> {
     match &bundle.content {
         SignatureContent::DsseEnvelope(envelope) => Some(envelope.payload.as_bytes().to_vec()),
         _ => None,
     }
+}
+
+/// Whom a certificate claims to be of, before anything is checked: to refuse strangers before any arithmetic.
+pub(crate) fn claimed_signer(bundle: &Bundle) -> Result<super::CertificateSigner, SigstoreError> {
+    let chain = path(bundle, true)?;
+    let (leaf, _) = chain.ok_or_else(|| SigstoreError::Structure("no certificate".to_owned()))?;
+    Certificate::parse(&leaf)?.signer()
 }

@@ -1,4 +1,4 @@
-//! Bundles, keyless images and attestations of the shared test data: each gets the verdict its case states.
+//! Signatures and attestations of real tools, good and tampered: each gets the verdict its case states.
 //!
 //! The cases lie outside the repository, in the folder that `PORTCULLIS_TEST_DATA` names (or `../shared/data` beside
 //! the checkout). Without it each test says so and does nothing.
@@ -7,3 +7,5 @@
 
 mod bundles;
 mod data;
+mod images;
+mod registry;

@@ -1,0 +1,156 @@
+//! Everybody whom the trust store knows, each key and each set of anchors once; and the work they may cost.
+
+use sigstore_types::Bundle;
+
+use crate::sigstore::{self, Anchors, Artifact, CertificateIdentity, CertificateSigner, VerifiedBundle};
+use crate::trust_store::{Identity, PublicKey, TrustStore, TrustedKey, Vouches};
+use crate::{digest, limits};
+
+/// What one verification of a certificate may cost, in units of one P-256 verification; from `cargo bench -p keys`.
+const CERTIFICATE_COST: u32 = 24;
+
+/// One identity whose signature it is.
+pub(crate) struct Voucher<'a> {
+    pub(crate) identity: &'a Identity,
+    /// Whose window is still to be looked at.
+    pub(crate) key: Option<&'a TrustedKey>,
+    pub(crate) key_id: String,
+    pub(crate) signer: String,
+    pub(crate) certificate: Option<VerifiedBundle>,
+}
+
+/// The trust store, turned around.
+pub(crate) struct Signers<'a> {
+    keys: Vec<Key<'a>>,
+    certificates: Vec<Certificates<'a>>,
+    cost_left: u32,
+}
+
+struct Key<'a> {
+    key: &'a PublicKey,
+    key_id: String,
+    trusted_as: Vec<(&'a Identity, &'a TrustedKey)>,
+}
+
+struct Certificates<'a> {
+    anchors: &'a Anchors,
+    identities: Vec<(&'a Identity, &'a CertificateIdentity)>,
+}
+
+impl<'a> Signers<'a> {
+    pub(crate) fn new(trust_store: &'a TrustStore) -> Self {
+        let mut keys: Vec<Key<'a>> = Vec::new();
+        let mut certificates: Vec<Certificates<'a>> = Vec::new();
+        for identity in &trust_store.identities {
+            for trusted in identity.keys() {
+                match keys.iter_mut().find(|known| *known.key == trusted.key) {
+                    Some(known) => known.trusted_as.push((identity, trusted)),
+                    None => keys.push(Key {
+                        key: &trusted.key,
+                        key_id: trusted.key.key_id(),
+                        trusted_as: vec![(identity, trusted)],
+                    }),
+                }
+            }
+            if let Vouches::Certificate(trust) = &identity.vouches {
+                let named = (identity, &trust.identity);
+                match certificates.iter_mut().find(|known| known.anchors.is_same(&trust.anchors)) {
+                    Some(known) => known.identities.push(named),
+                    None => {
+                        certificates.push(Certificates { anchors: &trust.anchors, identities: vec![named] })
+                    }
+                }
+            }
+        }
+        Self { keys, certificates, cost_left: limits::VERIFICATION_COST_MAX }
+    }
+
+    pub(crate) fn has_certificates(&self) -> bool {
+        !self.certificates.is_empty()
+    }
+
+    /// 10. Whose signature it is. The algorithm is the key's; nothing in the signature chooses one.
+    pub(crate) fn by_key(
+        &mut self,
+        message: &[u8],
+        signature: &[u8],
+        hint: Option<&str>,
+    ) -> Result<Vec<Voucher<'a>>, String> {
+        let mut tried = 0usize;
+        for known in &self.keys {
+            if hint.is_some_and(|hint| hint != known.key_id) {
+                continue;
+            }
+            self.cost_left = charge(self.cost_left, known.key.verification_cost())?;
+            if known.key.verifies(message, signature) {
+                let voucher = |&(identity, key): &(&'a Identity, &'a TrustedKey)| Voucher {
+                    identity,
+                    key: Some(key),
+                    key_id: known.key_id.clone(),
+                    signer: format!("key {}", known.key_id),
+                    certificate: None,
+                };
+                return Ok(known.trusted_as.iter().map(voucher).collect());
+            }
+            tried += 1;
+        }
+        Err(match (tried, hint) {
+            (0, Some(hint)) => format!("made with key `{hint}`, which the trust store does not hold"),
+            _ => format!("the signature verifies with none of the {tried} keys in the trust store"),
+        })
+    }
+
+    /// 3 to 10. Whose certificate it is, and whether everything that it rests on is proven.
+    ///
+    /// Whom the certificate claims to be of is compared first, because that costs nothing and sorts strangers out;
+    /// it is compared with what was proven again.
+    pub(crate) fn by_certificate(
+        &mut self,
+        bundle: &Bundle,
+        artifact: Artifact<'_>,
+        now: i64,
+    ) -> Result<Vec<Voucher<'a>>, String> {
+        let claimed = sigstore::claimed_signer(bundle).map_err(|error| error.to_string())?;
+        let mut vouchers = Vec::new();
+        let mut refusals = Vec::new();
+        for known in &self.certificates {
+            let meant = known.identities.iter().map(|(_, identity)| identity.check(&claimed));
+            if let Some(refusal) = meant.reduce(Result::or).and_then(Result::err) {
+                refusals.push(refusal.to_string());
+                continue;
+            }
+            self.cost_left = charge(self.cost_left, CERTIFICATE_COST)?;
+            match sigstore::by_anchors(bundle, artifact, known.anchors, now) {
+                Ok(verified) => vouchers.extend(known.vouchers(&verified)),
+                Err(error) => refusals.push(error.to_string()),
+            }
+        }
+        if vouchers.is_empty() { Err(refusals.join("; ")) } else { Ok(vouchers) }
+    }
+}
+
+impl<'a> Certificates<'a> {
+    fn vouchers(&self, verified: &VerifiedBundle) -> Vec<Voucher<'a>> {
+        let Some(signer) = verified.signer() else { return Vec::new() };
+        let meant = self.identities.iter().filter(|(_, identity)| identity.check(signer).is_ok());
+        let voucher = |(identity, _): &(&'a Identity, &'a CertificateIdentity)| Voucher {
+            identity,
+            key: None,
+            key_id: mark(signer),
+            signer: format!("{} of {}", signer.subject, signer.issuer),
+            certificate: Some(VerifiedBundle { statement: None, ..verified.clone() }),
+        };
+        meant.map(voucher).collect()
+    }
+}
+
+/// One mark per holder: of one holder's many keys, each of which lives for minutes, two signatures count once.
+fn mark(signer: &CertificateSigner) -> String {
+    let (issuer, subject) = (&signer.issuer, &signer.subject);
+    digest::sha256_hex(format!("certificate\n{}\n{issuer}\n{subject}", issuer.len()).as_bytes())
+}
+
+fn charge(left: u32, cost: u32) -> Result<u32, String> {
+    let left = left.checked_sub(cost);
+    left.ok_or_else(|| "not examined: too many signatures on this digest; remove stale ones".to_owned())
+}
