@@ -5,16 +5,20 @@
 
 mod exception;
 mod identity;
+mod keyless;
 mod pattern;
 mod reader;
 mod rule;
 mod starter;
 mod values;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
+use keys::sigstore::TrustRoot;
 use keys::trust_store::TrustStore;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -60,7 +64,7 @@ pub type ReadFile<'a> = dyn Fn(&Path) -> io::Result<Vec<u8>> + 'a;
 const POLICY_BYTES_MAX: usize = 1 << 20;
 
 impl Policy {
-    /// Parses a policy file. `read_file` fetches the public keys it names, and nothing else.
+    /// Parses a policy file. `read_file` fetches the keys and roots it names, and nothing else.
     ///
     /// # Errors
     /// All mistakes, each with line, key, what is wrong and what would be right.
@@ -78,7 +82,7 @@ impl Policy {
             }
             return Err(PolicyErrors(mistakes.into_sorted()));
         }
-        let mut key_files = KeyFiles { read_file, digest: Sha256::new() };
+        let mut key_files = KeyFiles { read_file, digest: Sha256::new(), trust_roots: BTreeMap::new() };
         let policy = parse_document(document.get_ref(), &mut key_files, &mut mistakes);
         let mistakes = mistakes.into_sorted();
         if !mistakes.is_empty() {
@@ -132,6 +136,8 @@ impl Policy {
 struct KeyFiles<'a> {
     read_file: &'a ReadFile<'a>,
     digest: Sha256,
+    /// Parsed already, by path.
+    trust_roots: BTreeMap<String, Arc<TrustRoot>>,
 }
 
 impl KeyFiles<'_> {

@@ -4,4 +4,5 @@ mod admission;
 mod attacks;
 mod fixture;
 mod gate;
+mod keyless;
 mod protocol;

@@ -86,7 +86,7 @@ fn trust_store(policy: &Value, trust: &Path) -> TrustStore {
             let anchors = Anchors::Root { root, log_entries, certificate_log: policy["requireSct"] == true };
             vec![identity("keyless", certificate(policy, anchors), policy)]
         }
-        other => panic!("{other}"),
+        other => unreachable!("a case with policy {other}"),
     };
     TrustStore { identities }
 }

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use keys::sigstore::CertificateTrust;
 use keys::trust_store::{Identity, PublicKey, RepositoryMatch, TrustedKey, Vouches};
 use serde::Serialize;
 
-use super::KeyFiles;
 use super::reader::{Entry, Mistakes, Section};
 use super::values::WholeDay;
+use super::{KeyFiles, keyless};
 
 /// An identity, for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -18,6 +19,9 @@ pub struct IdentitySummary {
     pub principal: String,
     /// SHA-256 of each public key (SubjectPublicKeyInfo, DER), hex.
     pub key_ids: Vec<String>,
+    /// Whose certificates count, and what they rest on; for an identity without keys.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
 }
 
 pub(super) fn parse(
@@ -28,15 +32,9 @@ pub(super) fn parse(
     let name = section.require("name", "rules refer to it: `name = \"release\"`", mistakes);
     let name = name.and_then(|entry| entry.line(mistakes));
     let principal = section.take("principal").and_then(|entry| entry.line(mistakes));
-    for (key, later) in
-        [("keyless", "certificates from a sigstore CA"), ("notation", "Notary Project signatures")]
-    {
-        let problem = format!("{later} are not supported by this version yet");
-        section.refuse(key, &problem, "use `cosign = { key = \"keys/release.pub\" }`", mistakes);
-    }
-    let hint = "say how it signs: `cosign = { key = \"keys/release.pub\" }`";
-    let cosign = section.require("cosign", hint, mistakes).and_then(|entry| entry.section(mistakes));
-    let cosign = cosign.and_then(|section| parse_cosign(section, key_files, mistakes));
+    let problem = "Notary Project signatures are not supported by this version yet";
+    section.refuse("notation", problem, "use `cosign = { key = \"keys/release.pub\" }`", mistakes);
+    let signs = parse_signs(&mut section, key_files, mistakes);
     let not_before = section.take("not-before").map(|entry| entry.moment(WholeDay::FromStart, mistakes));
     let not_after = section.take("not-after").map(|entry| entry.moment(WholeDay::ToEnd, mistakes));
     let (not_before, not_after) = (not_before.flatten(), not_after.flatten());
@@ -49,33 +47,80 @@ pub(super) fn parse(
             "such a key can never vouch; swap them",
         );
     }
+    if let (Some(Signs::Keyless(..)), true) = (&signs, not_before.or(not_after).is_some()) {
+        let hint = "the trusted root says when its authorities and logs are valid";
+        mistakes.note(&section.place, "`not-before` and `not-after` are for keys", hint);
+    }
     section.finish(mistakes);
-    let (name, cosign) = (name?, cosign?);
+    let (name, signs) = (name?, signs?);
     let principal = principal.unwrap_or_else(|| name.clone());
-    let key_ids = cosign.keys.iter().map(PublicKey::key_id).collect();
-    let summary = IdentitySummary { name: name.clone(), principal: principal.clone(), key_ids };
-    let trusted = |key| TrustedKey { key, not_before, not_after };
-    let identity = Identity {
-        name,
-        principal: Some(principal),
-        vouches: Vouches::Keys(cosign.keys.into_iter().map(trusted).collect()),
-        repository_match: cosign.repository_match,
-        annotations: cosign.annotations,
+    let mut summary = IdentitySummary {
+        name: name.clone(),
+        principal: principal.clone(),
+        key_ids: Vec::new(),
+        certificate: None,
     };
+    let (vouches, claims) = match signs {
+        Signs::Cosign(keys, claims) => {
+            summary.key_ids = keys.iter().map(PublicKey::key_id).collect();
+            let trusted = |key| TrustedKey { key, not_before, not_after };
+            (Vouches::Keys(keys.into_iter().map(trusted).collect()), claims)
+        }
+        Signs::Keyless(trust, shown, claims) => {
+            summary.certificate = Some(shown);
+            (Vouches::Certificate(Box::new(trust)), claims)
+        }
+    };
+    let Claims { repository_match, annotations } = claims;
+    let identity = Identity { name, principal: Some(principal), vouches, repository_match, annotations };
     Some((identity, summary))
 }
 
-struct Cosign {
-    keys: Vec<PublicKey>,
+/// The one way in which the identity signs.
+enum Signs {
+    Cosign(Vec<PublicKey>, Claims),
+    Keyless(CertificateTrust, String, Claims),
+}
+
+/// What must stand in the signed payload besides the digest.
+struct Claims {
     repository_match: RepositoryMatch,
     annotations: BTreeMap<String, String>,
+}
+
+fn parse_signs(
+    section: &mut Section<'_>,
+    key_files: &mut KeyFiles<'_>,
+    mistakes: &mut Mistakes<'_>,
+) -> Option<Signs> {
+    match (section.take("cosign"), section.take("keyless")) {
+        (Some(entry), None) => parse_cosign(entry.section(mistakes)?, key_files, mistakes),
+        (None, Some(entry)) => {
+            let mut section = entry.section(mistakes)?;
+            let claims = parse_claims(&mut section, mistakes);
+            let (trust, shown) = keyless::parse(section, key_files, mistakes)?;
+            Some(Signs::Keyless(trust, shown, claims?))
+        }
+        (Some(cosign), Some(keyless)) => {
+            // Both are read, so that their mistakes are told too.
+            let hint = "give the other way an identity of its own, with the same `principal`";
+            mistakes.note(&keyless.place, "an identity signs one way, and `cosign` is there too", hint);
+            parse_cosign(cosign.section(mistakes)?, key_files, mistakes);
+            None
+        }
+        (None, None) => {
+            let hint = "`cosign = { key = \"keys/release.pub\" }`, or `keyless = { issuer = \"…\", subject = \"…\", roots = \"trusted_root.json\" }`";
+            mistakes.note(&section.place, "it does not say how it signs", hint);
+            None
+        }
+    }
 }
 
 fn parse_cosign(
     mut section: Section<'_>,
     key_files: &mut KeyFiles<'_>,
     mistakes: &mut Mistakes<'_>,
-) -> Option<Cosign> {
+) -> Option<Signs> {
     let one = section.take("key");
     let many = section.take("keys");
     let place = section.place.clone();
@@ -90,6 +135,13 @@ fn parse_cosign(
     }
     let keys: Vec<PublicKey> =
         paths.iter().filter_map(|entry| read_key(entry, key_files, mistakes)).collect();
+    let claims = parse_claims(&mut section, mistakes);
+    section.finish(mistakes);
+    (!keys.is_empty() && keys.len() == paths.len()).then_some(())?;
+    Some(Signs::Cosign(keys, claims?))
+}
+
+fn parse_claims(section: &mut Section<'_>, mistakes: &mut Mistakes<'_>) -> Option<Claims> {
     let repository_match = match section.take("repository") {
         Some(entry) => parse_repository_match(&entry, mistakes),
         None => Some(RepositoryMatch::Any),
@@ -98,9 +150,7 @@ fn parse_cosign(
         Some(entry) => parse_annotations(&entry, mistakes)?,
         None => BTreeMap::new(),
     };
-    section.finish(mistakes);
-    (!keys.is_empty() && keys.len() == paths.len()).then_some(())?;
-    Some(Cosign { keys, repository_match: repository_match?, annotations })
+    Some(Claims { repository_match: repository_match?, annotations })
 }
 
 /// Far more than any public key in PEM needs.

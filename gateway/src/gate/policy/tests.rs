@@ -103,8 +103,8 @@ expires = "soon"
       hint: known here: `key`, `keys`, `repository`, `annotations`
     line 7: `identity[1].name`: `release` is the name of another identity too
       hint: give each identity its own name, or list several keys in one
-    line 8: `identity[1].keyless`: certificates from a sigstore CA are not supported by this version yet
-      hint: use `cosign = { key = "keys/release.pub" }`
+    line 8: `identity[1].keyless`: an identity signs one way, and `cosign` is there too
+      hint: give the other way an identity of its own, with the same `principal`
     line 9: `identity[1].cosign.key`: `keys/broken.pub`: not one PEM block: PEM preamble contains invalid data (NUL byte)
       hint: it must hold one `-----BEGIN PUBLIC KEY-----` block, as `cosign.pub` does
     line 12: `rule[0].images[0]`: `prod/**` names no registry host
