@@ -5,6 +5,7 @@ pub mod advisories;
 pub mod check;
 pub mod completions;
 pub mod config;
+pub mod conformance;
 pub mod demo;
 pub mod docker_plugin;
 pub mod keys;
@@ -49,6 +50,8 @@ enum Command {
     Check(check::Args),
     Completions(completions::Args),
     Config(config::Args),
+    #[command(hide = true)]
+    Conformance(conformance::Args),
     Demo(demo::Args),
     DockerPlugin(docker_plugin::Args),
     Keys(keys::Args),
@@ -84,6 +87,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Check(args) => check::run(&args),
         Command::Completions(args) => completions::run(args),
         Command::Config(args) => config::run(args),
+        Command::Conformance(args) => conformance::run(&args),
         Command::Demo(args) => demo::run(args),
         Command::DockerPlugin(args) => docker_plugin::run(args),
         Command::Keys(args) => keys::run(args),
