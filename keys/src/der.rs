@@ -115,7 +115,7 @@ pub(crate) fn wrap_rsa(key: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// One element in the shortest form.
-fn encode(tag: u8, content: &[u8]) -> Vec<u8> {
+pub(crate) fn encode(tag: u8, content: &[u8]) -> Vec<u8> {
     let length = content.len().to_be_bytes();
     let significant = length.iter().position(|&byte| byte != 0).map_or(&[][..], |start| &length[start..]);
     let header = match significant {

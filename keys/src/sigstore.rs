@@ -171,3 +171,8 @@ pub fn verify_bundle_by_key(
     let bundle = read(bundle)?;
     by_root(&bundle, artifact, root, Signed::ByKey { key, log_entries }, now)
 }
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

@@ -9,11 +9,8 @@ use sigstore_types::TimeRange;
 use webpki::{EndEntityCert, KeyUsage};
 
 use super::SigstoreError;
-use super::certificate::Certificate;
+use super::certificate::{CODE_SIGNING, Certificate};
 use crate::{json, limits};
-
-/// Extended key usage code signing, 1.3.6.1.5.5.7.3.3.
-const CODE_SIGNING: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x03];
 
 /// One authority: a root and the intermediates below it.
 #[derive(Clone, Debug)]
@@ -55,8 +52,8 @@ impl Authority {
     }
 }
 
-/// That one of the authorities issued `leaf` for code signing, and that every certificate on the way was valid at
-/// `time`. Certificates that the signature brought along are a means to find the way, never its end.
+/// That one of the authorities issued `leaf`, and that every certificate on the way was valid at `time` and, where it
+/// restricts its use, allows code signing; that the leaf says so itself is checked with the leaf. Certificates that the signature brought along are a means to find the way, never its end.
 pub(crate) fn check_chain(
     leaf: &[u8],
     brought: &[Vec<u8>],
@@ -80,7 +77,7 @@ pub(crate) fn check_chain(
             std::slice::from_ref(&authority.anchor),
             &intermediates,
             at,
-            KeyUsage::required(CODE_SIGNING),
+            KeyUsage::required_if_present(CODE_SIGNING),
             None,
             None,
         );

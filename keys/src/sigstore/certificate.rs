@@ -23,6 +23,9 @@ const UTF8_STRING: u8 = 0x0c;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
+/// Extended key usage code signing, 1.3.6.1.5.5.7.3.3.
+pub(crate) const CODE_SIGNING: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x03];
+const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25]; // 2.5.29.37
 const KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x0f]; // 2.5.29.15
 const SUBJECT_ALTERNATIVE_NAME: &[u8] = &[0x55, 0x1d, 0x11]; // 2.5.29.17
 /// 1.3.6.1.4.1.57264.1, below which Fulcio's extensions lie.
@@ -102,8 +105,16 @@ impl<'a> Certificate<'a> {
         self.issuer == self.subject
     }
 
-    /// Whether the key may sign: no key usage at all says yes (RFC 5280 § 4.2.1.3).
+    /// Whether the key may sign code: by its extended usage, which must be there and name it (any usage is not it), and
+    /// by its plain one, whose absence says yes (RFC 5280 § 4.2.1.3, § 4.2.1.12).
     pub(crate) fn may_sign(&self) -> bool {
+        let usages = self.extension(EXTENDED_KEY_USAGE);
+        let mut usages = usages.and_then(|usages| Reader::new(usages).nested(der::SEQUENCE));
+        let mut next = || usages.as_mut().and_then(|usages| usages.element(der::OBJECT_IDENTIFIER));
+        std::iter::from_fn(&mut next).any(|usage| usage == CODE_SIGNING) && self.may_sign_digitally()
+    }
+
+    fn may_sign_digitally(&self) -> bool {
         const DIGITAL_SIGNATURE: u8 = 0x80;
         let Some(usage) = self.extension(KEY_USAGE) else { return true };
         let bits = Reader::new(usage).element(der::BIT_STRING);

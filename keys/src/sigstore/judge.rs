@@ -326,7 +326,7 @@ fn check_log_periods(entries: &[(&TransparencyLogEntry, &Log)], times: &[i64]) -
 }
 
 fn check_leaf(leaf: &Certificate<'_>) -> Result<(), SigstoreError> {
-    let reason = || SigstoreError::Chain("the certificate's key is not for signatures".to_owned());
+    let reason = || SigstoreError::Chain("the certificate is not for code signing".to_owned());
     leaf.may_sign().then_some(()).ok_or_else(reason)
 }
 

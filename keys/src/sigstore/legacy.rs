@@ -123,3 +123,6 @@ fn timestamps(annotations: &BTreeMap<String, String>) -> Result<Vec<Rfc3161Times
     let is_plausible = token.len() <= limits::CERTIFICATE_BYTES_MAX;
     is_plausible.then(|| vec![Rfc3161Timestamp::new(TimestampToken::new(token))]).ok_or_else(refuse)
 }
+
+#[cfg(test)]
+mod tests;

@@ -56,7 +56,7 @@ impl TrustRoot {
         check_periods(&value)?;
         let text = std::str::from_utf8(bytes).map_err(root)?;
         let parsed = TrustedRoot::from_json(text).map_err(|error| root(json::quote(&error.to_string())))?;
-        let verifier = Verifier::new(&parsed)?;
+        let verifier = Verifier::new(&parsed).map_err(|error| root(json::quote(&error.to_string())))?;
         let mut logs = BTreeMap::new();
         for log in &parsed.tlogs {
             let log = read_log(log)?;
