@@ -104,9 +104,8 @@ fn log_entry(text: &str) -> Result<TransparencyLogEntry, SigstoreError> {
             return Err(SigstoreError::LogEntry(format!("kind `{seen}` is not known")));
         }
     };
-    // A zero time would count as none, and then nothing would check the promise.
     let time = number("/Payload/integratedTime")?;
-    let time = jiff::Timestamp::from_second(time).ok().filter(|_| time > 0).ok_or_else(refuse)?;
+    let time = jiff::Timestamp::from_second(time).ok().ok_or_else(refuse)?;
     let log_id = LogId::new(LogKeyId::from_bytes(&log_id));
     Ok(TransparencyLogEntry::new(index, log_id, kind, CanonicalizedBody::new(body))
         .with_integrated_time(time)

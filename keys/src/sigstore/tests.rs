@@ -327,3 +327,59 @@ fn a_trusted_root_with_one_bad_entry_is_no_trusted_root() {
         refused(Plan { root, ..Plan::default() }, SigstoreError::TrustRoot);
     }
 }
+
+const VECTOR_ROOT: &[u8] = include_bytes!("../../tests/vectors/keyless/trusted_root.json");
+const VECTOR_BUNDLE: &str = include_str!("../../tests/vectors/keyless/email/bundle.json");
+const VECTOR_DIGEST: &str = "sha256:39a7787cfabae599668103f592b5e8e5156dc132a22d3f9746cf8b51bb5508b0";
+
+/// Rekor's second kind, whose own proof fields the foundation does not read, and whose time is a timestamp's.
+fn second_kind(tamper: fn(&mut Value)) -> Result<VerifiedBundle, SigstoreError> {
+    let exact = |text: &str| Pattern::exact(text).unwrap();
+    let identity =
+        CertificateIdentity::new(exact("https://issuer.fixture.example"), exact(SUBJECT), []).unwrap();
+    let root = Arc::new(TrustRoot::parse(VECTOR_ROOT)?);
+    let anchors = Anchors::Root { root, log_entries: 1, certificate_log: true };
+    let mut bundle = serde_json::from_str(VECTOR_BUNDLE).unwrap();
+    tamper(&mut bundle);
+    let trust = CertificateTrust { identity, anchors };
+    verify_bundle(bundle.to_string().as_bytes(), Artifact::Digest(VECTOR_DIGEST), &trust, 1_795_521_600)
+}
+
+#[test]
+fn a_proof_of_the_second_kind_agrees_with_its_checkpoint_and_needs_a_timestamp() {
+    use SigstoreError::{LogEntry, Structure, Time};
+    assert_eq!(second_kind(|_| {}).unwrap().times().len(), 1);
+    let cases: [(fn(&mut Value), Expected); 6] = [
+        (|bundle| entry(bundle)["inclusionProof"]["treeSize"] = json!("3"), LogEntry),
+        (|bundle| entry(bundle)["inclusionProof"]["rootHash"] = json!("A".repeat(43) + "="), LogEntry),
+        (|bundle| entry(bundle)["inclusionProof"]["hashes"] = json!([]), LogEntry),
+        (|bundle| entry(bundle)["logIndex"] = json!("0"), LogEntry),
+        (|bundle| bundle["verificationMaterial"]["timestampVerificationData"] = json!({}), Time),
+        (|bundle| entry(bundle)["inclusionProof"]["checkpoint"]["envelope"] = json!(""), Structure),
+    ];
+    for (tamper, expected) in cases {
+        let error = second_kind(tamper).unwrap_err();
+        let same = std::mem::discriminant(&error) == std::mem::discriminant(&expected(String::new()));
+        assert!(same, "{error:?}");
+    }
+}
+
+/// The first bundles could leave the proof out; then the promise binds the log, and the time that it covers.
+#[test]
+fn a_bundle_of_the_first_version_rests_on_its_promise() {
+    let promised = |bundle: &mut Value| {
+        bundle["mediaType"] = json!("application/vnd.dev.sigstore.bundle+json;version=0.1");
+        drop(entry(bundle).as_object_mut().unwrap().remove("inclusionProof"));
+    };
+    accepted(Plan { bundle: promised, ..Plan::default() });
+    refused(
+        Plan { bundle: promised, promise_by: |keys| &keys.other_log, ..Plan::default() },
+        SigstoreError::LogEntry,
+    );
+    let untimed = |bundle: &mut Value| {
+        bundle["mediaType"] = json!("application/vnd.dev.sigstore.bundle+json;version=0.1");
+        let entry = entry(bundle).as_object_mut().unwrap();
+        drop((entry.remove("inclusionProof"), entry.remove("integratedTime")));
+    };
+    refused(Plan { bundle: untimed, ..Plan::default() }, SigstoreError::LogEntry);
+}

@@ -41,7 +41,7 @@ pub(crate) struct Log {
     pub(crate) key: PublicKey,
     /// Ed25519 keys serve logs of the second kind alone; their key hint covers the name, so the name is compared too.
     pub(crate) signs_notes_by_name: bool,
-    validity: TimeRange,
+    pub(super) validity: TimeRange,
 }
 
 impl TrustRoot {

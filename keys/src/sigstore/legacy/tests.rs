@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::super::testing::{self, NOW, Plan, SIGNED_AT, keys};
+use super::super::{CertificateIdentity, Pattern};
 use super::*;
 use crate::attestation::{self, UnverifiedAttestation};
 use crate::cosign::bundle::pre_authentication_encoding;
@@ -121,6 +122,26 @@ fn a_holder_counts_once_whatever_keys_and_names() {
     assert!(!crate::threshold::at_least(2, &names, &verified).is_satisfied());
 }
 
+/// Two identities of one instance share one verification, and still each is asked for itself.
+#[test]
+fn a_holder_vouches_for_no_other_identity_of_the_same_instance() {
+    let mut trusted = certificate_store();
+    let mut other = trusted.identities[0].clone();
+    other.name = "boss".to_owned();
+    if let Vouches::Certificate(trust) = &mut other.vouches {
+        let exact = |text| Pattern::exact(text).unwrap();
+        trust.identity =
+            CertificateIdentity::new(exact(testing::ISSUER), exact("boss@acme.example"), []).unwrap();
+    }
+    trusted.identities.insert(0, other);
+    let Layer { payload, annotations } = layer(|_| {}, SIGNED_AT, &keys().log);
+    let (payload_digest, payload_size) = (digest::sha256(&payload), payload.len() as u64);
+    let found = [UnverifiedSignature::CosignSimple { payload_digest, payload_size, payload, annotations }];
+    let verified = verify(&found, SUBJECT, &trusted, NOW).verified;
+    let names: Vec<_> = verified.iter().map(|one| one.identity()).collect();
+    assert_eq!(names, ["dev"]);
+}
+
 /// CVE-2022-23649, CVE-2026-22703: a promise for another entry vouches for nothing.
 #[test]
 fn an_entry_for_another_payload_signature_or_certificate_is_refused() {
@@ -140,7 +161,6 @@ fn an_entry_for_another_payload_signature_or_certificate_is_refused() {
 #[test]
 fn a_promise_that_the_log_did_not_make_is_refused() {
     refused(layer(|_| {}, SIGNED_AT, &keys().other_log), "log entry: ");
-    // Zero reads as absent, and then nothing would check the promise.
     refused(layer(|_| {}, 0, &keys().log), "log entry: ");
     refused(layer(|_| {}, SIGNED_AT + 6_000, &keys().log), "certificate: ");
     let mut moved = layer(|_| {}, SIGNED_AT, &keys().log);
