@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use keys::cosign;
 use keys::keyring::{self, NewKey, Password, PrivateKey};
 use keys::signature::{Subject, UnverifiedSignature};
 use keys::signer::{ImageDescriptor, SignedArtifact, Signer};
+use keys::sigstore::{Anchors, CertificateIdentity, CertificateTrust, Pattern, TrustRoot};
 use keys::trust_store::{Identity, RepositoryMatch, TrustStore, TrustedKey, Vouches};
 use keys::verify::verify;
 
@@ -66,6 +68,44 @@ fn verification(criterion: &mut Criterion) {
     }
 }
 
+/// A certificate identity with a warm root: a bundle of cosign 3 with log entry, timestamp and certificate timestamp.
+fn keyless(criterion: &mut Criterion) {
+    const ROOT: &[u8] = include_bytes!("../tests/vectors/keyless/trusted_root.json");
+    const BUNDLE: &[u8] = include_bytes!("../tests/vectors/keyless/email/bundle.json");
+    const MANIFEST: &[u8] = include_bytes!("../tests/vectors/keyless/email/referrer.json");
+    const IMAGE: &str = "sha256:39a7787cfabae599668103f592b5e8e5156dc132a22d3f9746cf8b51bb5508b0";
+    const SIGNED_IN_2026: i64 = 1_795_521_600;
+    let exact = |text| Pattern::exact(text).expect("a text");
+    let (issuer, subject) = (exact("https://issuer.fixture.example"), exact("dev@acme.example"));
+    let trust = CertificateTrust {
+        identity: CertificateIdentity::new(issuer, subject, []).expect("an identity"),
+        anchors: Anchors::Root {
+            root: Arc::new(TrustRoot::parse(ROOT).expect("a root")),
+            log_entries: 1,
+            certificate_log: true,
+        },
+    };
+    let identity = Identity {
+        name: "dev".to_owned(),
+        principal: None,
+        vouches: Vouches::Certificate(Box::new(trust)),
+        repository_match: RepositoryMatch::Any,
+        annotations: BTreeMap::new(),
+    };
+    let store = TrustStore { identities: vec![identity] };
+    let mut found = cosign::bundle_layers(MANIFEST).expect("a manifest");
+    let layer = found.layers.remove(0);
+    let candidates = [layer.with_bundle(String::new(), found.subject_digest, BUNDLE.to_vec())];
+    let subject = Subject { digest: IMAGE, repository: REPOSITORY };
+    assert_eq!(verify(&candidates, subject, &store, SIGNED_IN_2026).verified.len(), 1);
+    criterion.bench_function("verify keyless bundle", |bencher| {
+        bencher.iter(|| verify(black_box(&candidates), subject, &store, SIGNED_IN_2026));
+    });
+    criterion.bench_function("parse trusted root", |bencher| {
+        bencher.iter(|| TrustRoot::parse(black_box(ROOT)).is_ok());
+    });
+}
+
 /// CVE-2023-46737: the longest list that is still examined whole.
 fn many(criterion: &mut Criterion) {
     let subject = Subject { digest: DIGEST, repository: REPOSITORY };
@@ -88,5 +128,5 @@ fn many(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, verification, many);
+criterion_group!(benches, verification, keyless, many);
 criterion_main!(benches);

@@ -1,10 +1,12 @@
-//! `portcullis verify IMAGE --key FILE`: looks for signatures and tells of each whether it counts, and why not.
+//! `portcullis verify IMAGE`, by key or by certificate identity: looks for signatures and tells of each whether it counts, and why not.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use keys::signature::Subject;
+use keys::sigstore::{Anchors, CertificateIdentity, CertificateTrust, Pattern, TrustRoot};
 use keys::trust_store::{Identity, PublicKey, RepositoryMatch, TrustStore, TrustedKey, Vouches};
 use keys::verify::Verification;
 use oci_distribution::RegistryOperation;
@@ -17,14 +19,23 @@ use crate::digest::Digest;
 use crate::reference::ImageReference;
 use crate::source::signatures;
 
-/// Verify the signatures of an image against public keys.
+/// Verify the signatures of an image against public keys, or a keyless signer.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The image, by tag or digest.
     image: ImageReference,
     /// Public key (PEM); a signature by any of several is enough.
-    #[arg(long = "key", value_name = "FILE", required = true)]
+    #[arg(long = "key", value_name = "FILE", required_unless_present = "certificate_identity")]
     keys: Vec<PathBuf>,
+    /// Subject of a keyless signer's certificate, in full; `*` stands for any run without a slash, `**` for any run.
+    #[arg(long, value_name = "PATTERN", requires_all = ["certificate_oidc_issuer", "trusted_root"])]
+    certificate_identity: Option<String>,
+    /// Who knows that subject, likewise in full.
+    #[arg(long, value_name = "PATTERN", requires = "certificate_identity")]
+    certificate_oidc_issuer: Option<String>,
+    /// The sigstore instance, a `trusted_root.json`.
+    #[arg(long, value_name = "FILE", requires = "certificate_identity")]
+    trusted_root: Option<PathBuf>,
     /// Require this annotation inside the signature. May be repeated.
     #[arg(short = 'a', long = "annotation", value_name = "KEY=VALUE")]
     annotations: Vec<String>,
@@ -81,7 +92,7 @@ fn print(repository: &str, digest: &Digest, verification: &Verification) {
         println!("rejected  {}: {}", rejection.candidate, rejection.reason);
     }
     match verification.verified.len() {
-        0 => println!("{repository}@{digest}: no signature by these keys"),
+        0 => println!("{repository}@{digest}: no signature that counts"),
         count => println!("{repository}@{digest}: {count} signatures verified"),
     }
 }
@@ -89,23 +100,85 @@ fn print(repository: &str, digest: &Digest, verification: &Verification) {
 fn trust_store(args: &Args) -> anyhow::Result<TrustStore> {
     let annotations = super::sign::annotations(&args.annotations)?;
     let repository_match = if args.same_repository { RepositoryMatch::Exact } else { RepositoryMatch::Any };
-    let identities = args
-        .keys
-        .iter()
-        .map(|file| {
-            let shown = file.display();
-            let pem = std::fs::read_to_string(file)
-                .with_context(|| UsageError(format!("cannot read the public key `{shown}`")))?;
-            let key = PublicKey::from_pem(&pem)
-                .with_context(|| UsageError(format!("`{shown}` is no usable public key")))?;
-            Ok(Identity {
-                name: shown.to_string(),
-                principal: None,
-                vouches: Vouches::Keys(vec![TrustedKey { key, not_before: None, not_after: None }]),
-                repository_match: repository_match.clone(),
-                annotations: annotations.clone(),
-            })
-        })
-        .collect::<anyhow::Result<_>>()?;
-    Ok(TrustStore { identities })
+    let mut vouchers = args.keys.iter().map(|file| by_key(file)).collect::<anyhow::Result<Vec<_>>>()?;
+    if let (Some(subject), Some(issuer), Some(root)) =
+        (&args.certificate_identity, &args.certificate_oidc_issuer, &args.trusted_root)
+    {
+        vouchers.push(by_certificate(subject, issuer, root)?);
+    }
+    let identity = |(name, vouches)| Identity {
+        name,
+        principal: None,
+        vouches,
+        repository_match: repository_match.clone(),
+        annotations: annotations.clone(),
+    };
+    Ok(TrustStore { identities: vouchers.into_iter().map(identity).collect() })
+}
+
+fn by_key(file: &Path) -> anyhow::Result<(String, Vouches)> {
+    let shown = file.display();
+    let pem = std::fs::read_to_string(file)
+        .with_context(|| UsageError(format!("cannot read the public key `{shown}`")))?;
+    let key = PublicKey::from_pem(&pem)
+        .with_context(|| UsageError(format!("`{shown}` is no usable public key")))?;
+    Ok((shown.to_string(), Vouches::Keys(vec![TrustedKey { key, not_before: None, not_after: None }])))
+}
+
+fn by_certificate(subject: &str, issuer: &str, root: &Path) -> anyhow::Result<(String, Vouches)> {
+    let shown = root.display();
+    let bytes =
+        std::fs::read(root).with_context(|| UsageError(format!("cannot read the trusted root `{shown}`")))?;
+    let parsed = TrustRoot::parse(&bytes)
+        .with_context(|| UsageError(format!("`{shown}` is no usable trusted root")))?;
+    let pattern =
+        |text: &str| Pattern::glob(text).with_context(|| UsageError(format!("`{text}` names nobody")));
+    let identity = CertificateIdentity::new(pattern(issuer)?, pattern(subject)?, [])?;
+    let name = identity.to_string();
+    let anchors = Anchors::Root { root: Arc::new(parsed), log_entries: 1, certificate_log: true };
+    Ok((name, Vouches::Certificate(Box::new(CertificateTrust { identity, anchors }))))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct CommandLine {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parse(line: &[&str]) -> Result<Args, clap::Error> {
+        let words = ["verify", "registry.example/app:1"].iter().chain(line);
+        CommandLine::try_parse_from(words).map(|line| line.args)
+    }
+
+    #[test]
+    fn whose_signature_counts_must_be_said_in_full() {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../keys/tests/vectors/keyless/trusted_root.json");
+        for incomplete in [
+            &[][..],
+            &["--certificate-identity", "dev@acme.example"],
+            &["--certificate-identity", "dev@acme.example", "--trusted-root", root],
+            &["--certificate-oidc-issuer", "https://issuer.example", "--trusted-root", root],
+        ] {
+            assert!(parse(incomplete).is_err(), "{incomplete:?}");
+        }
+        let keyless = |subject| {
+            parse(&[
+                "--certificate-identity",
+                subject,
+                "--certificate-oidc-issuer",
+                "i",
+                "--trusted-root",
+                root,
+            ])
+        };
+        let store = trust_store(&keyless("dev@acme.example").unwrap()).unwrap();
+        assert!(matches!(store.identities[0].vouches, Vouches::Certificate(_)));
+        assert!(trust_store(&keyless("**").unwrap()).unwrap_err().is::<UsageError>());
+    }
 }
