@@ -28,7 +28,7 @@ pub use trust_root::TrustRoot;
 
 use crate::trust_store::PublicKey;
 use judge::{Requirements, Signed, by_authority, by_root};
-pub(crate) use judge::{claimed_signer, payload};
+pub(crate) use judge::{check_origin, claimed_signer, payload};
 pub(crate) use structure::read;
 
 /// Whose certificates count, and what proves that a certificate is one of them.

@@ -99,30 +99,10 @@ fn check(
         UnverifiedSignature::SigstoreBundle {
             subject_digest, bundle_digest, bundle_size, bundle, ..
         } => {
-            let opened = bundle::open(
-                bundle_digest,
-                *bundle_size,
-                bundle,
-                subject_digest,
-                subject.digest,
-                limits::BUNDLE_BYTES_MAX,
-            );
-            let (vouchers, payload) = match opened.map_err(words)? {
-                bundle::Opened::ByKey(signed) => {
-                    let vouchers =
-                        signers.by_key(&signed.message, &signed.signature, signed.hint.as_deref())?;
-                    (vouchers, signed.payload)
-                }
-                bundle::Opened::ByCertificate if !signers.has_certificates() => {
-                    return Err(BundleError::Certificate.to_string());
-                }
-                bundle::Opened::ByCertificate => {
-                    let bundle = sigstore::read(bundle).map_err(words)?;
-                    let payload = sigstore::payload(&bundle).unwrap_or_default();
-                    (signers.by_certificate(&bundle, Artifact::Digest(subject.digest), now)?, payload)
-                }
-            };
-            let claims = bundle::claims(&payload, subject.digest).map_err(words)?;
+            let bytes_max = limits::BUNDLE_BYTES_MAX;
+            let opened =
+                bundle::open(bundle_digest, *bundle_size, bundle, subject_digest, subject.digest, bytes_max);
+            let (vouchers, claims) = by_bundle(opened.map_err(words)?, bundle, subject, signers, now)?;
             (SignatureForm::SigstoreBundle, vouchers, claims)
         }
     };
@@ -144,6 +124,32 @@ fn check(
         }
     }
     if verified.is_empty() { Err(refusals.join("; ")) } else { Ok(verified) }
+}
+
+fn by_bundle<'a>(
+    opened: bundle::Opened,
+    bundle: &[u8],
+    subject: Subject<'_>,
+    signers: &mut Signers<'a>,
+    now: i64,
+) -> Result<(Vec<Voucher<'a>>, Claims), String> {
+    match opened {
+        bundle::Opened::ByKey(signed) => {
+            let vouchers = signers.by_key(&signed.message, &signed.signature, signed.hint.as_deref())?;
+            Ok((vouchers, bundle::claims(&signed.payload, subject.digest).map_err(words)?))
+        }
+        bundle::Opened::ByCertificate if !signers.has_certificates() => {
+            Err(BundleError::Certificate.to_string())
+        }
+        bundle::Opened::ByCertificate => {
+            let bundle = sigstore::read(bundle).map_err(words)?;
+            // What it says is read first: an image has many attestations, and to verify each only to find that it is no
+            // signature costs far more than reading it.
+            let payload = sigstore::payload(&bundle).unwrap_or_default();
+            let claims = bundle::claims(&payload, subject.digest).map_err(words)?;
+            Ok((signers.by_certificate(&bundle, Artifact::Digest(subject.digest), now)?, claims))
+        }
+    }
 }
 
 fn words(error: impl std::fmt::Display) -> String {

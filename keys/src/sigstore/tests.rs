@@ -7,6 +7,7 @@ use super::*;
 use crate::testing::{DIGEST, OTHER_DIGEST};
 
 type Expected = fn(String) -> SigstoreError;
+type Tamper = fn(&mut Value);
 
 #[track_caller]
 fn refused(plan: Plan, expected: Expected) {
@@ -246,7 +247,7 @@ fn a_bundle_of_the_other_path_is_refused() {
 /// CVE-2024-45395 and ambiguity: bounded, and readable in one way.
 #[test]
 fn a_bundle_of_another_form_is_refused() {
-    let tampering: [fn(&mut Value); 9] = [
+    let tampering: [Tamper; 9] = [
         |bundle| bundle["mediaType"] = json!("application/vnd.dev.sigstore.bundle.v0.4+json"),
         |bundle| bundle["messageSignature"] = json!({ "signature": "AAAA" }),
         |bundle| drop(bundle.as_object_mut().unwrap().remove("dsseEnvelope")),
@@ -312,7 +313,7 @@ fn a_chain_with_a_root_in_it_is_refused() {
 
 #[test]
 fn a_trusted_root_with_one_bad_entry_is_no_trusted_root() {
-    let tampering: [fn(&mut Value); 8] = [
+    let tampering: [Tamper; 8] = [
         |root| root["mediaType"] = json!("application/json"),
         |root| root["tlogs"][1]["logId"] = root["tlogs"][0]["logId"].clone(),
         |root| root["tlogs"][0]["logId"]["keyId"] = json!("A".repeat(43) + "="),
@@ -333,7 +334,7 @@ const VECTOR_BUNDLE: &str = include_str!("../../tests/vectors/keyless/email/bund
 const VECTOR_DIGEST: &str = "sha256:39a7787cfabae599668103f592b5e8e5156dc132a22d3f9746cf8b51bb5508b0";
 
 /// Rekor's second kind, whose own proof fields the foundation does not read, and whose time is a timestamp's.
-fn second_kind(tamper: fn(&mut Value)) -> Result<VerifiedBundle, SigstoreError> {
+fn second_kind(tamper: Tamper) -> Result<VerifiedBundle, SigstoreError> {
     let exact = |text: &str| Pattern::exact(text).unwrap();
     let identity =
         CertificateIdentity::new(exact("https://issuer.fixture.example"), exact(SUBJECT), []).unwrap();
@@ -349,7 +350,7 @@ fn second_kind(tamper: fn(&mut Value)) -> Result<VerifiedBundle, SigstoreError> 
 fn a_proof_of_the_second_kind_agrees_with_its_checkpoint_and_needs_a_timestamp() {
     use SigstoreError::{LogEntry, Structure, Time};
     assert_eq!(second_kind(|_| {}).unwrap().times().len(), 1);
-    let cases: [(fn(&mut Value), Expected); 6] = [
+    let cases: [(Tamper, Expected); 6] = [
         (|bundle| entry(bundle)["inclusionProof"]["treeSize"] = json!("3"), LogEntry),
         (|bundle| entry(bundle)["inclusionProof"]["rootHash"] = json!("A".repeat(43) + "="), LogEntry),
         (|bundle| entry(bundle)["inclusionProof"]["hashes"] = json!([]), LogEntry),

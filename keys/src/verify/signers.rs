@@ -9,6 +9,9 @@ use crate::{digest, limits};
 /// What one verification of a certificate may cost, in units of one P-256 verification; from `cargo bench -p keys`.
 const CERTIFICATE_COST: u32 = 24;
 
+/// What it costs to tell a forgery: one signature by a certificate's key, and the certificate's own.
+const ORIGIN_COST: u32 = 8;
+
 /// One identity whose signature it is.
 pub(crate) struct Voucher<'a> {
     pub(crate) identity: &'a Identity,
@@ -116,6 +119,11 @@ impl<'a> Signers<'a> {
         for known in &self.certificates {
             let meant = known.identities.iter().map(|(_, identity)| identity.check(&claimed));
             if let Some(refusal) = meant.reduce(Result::or).and_then(Result::err) {
+                refusals.push(refusal.to_string());
+                continue;
+            }
+            self.cost_left = charge(self.cost_left, ORIGIN_COST)?;
+            if let Err(refusal) = sigstore::check_origin(bundle, artifact, known.anchors) {
                 refusals.push(refusal.to_string());
                 continue;
             }

@@ -122,6 +122,29 @@ fn a_holder_counts_once_whatever_keys_and_names() {
     assert!(!crate::threshold::at_least(2, &names, &verified).is_satisfied());
 }
 
+/// Whoever may push can add as many forgeries as he likes, with copied certificates and with made-up ones.
+#[test]
+fn forgeries_cannot_use_up_the_work_before_a_good_signature() {
+    let candidate = |layer: Layer| UnverifiedSignature::CosignSimple {
+        payload_digest: digest::sha256(&layer.payload),
+        payload_size: layer.payload.len() as u64,
+        payload: layer.payload,
+        annotations: layer.annotations,
+    };
+    let good = || layer(|_| {}, SIGNED_AT, &keys().log);
+    let mut copied = good();
+    copied.payload.push(b' ');
+    let mut made_up = good();
+    let leaf = Plan { certified_by: |keys| &keys.leaf, ..Plan::default() }.leaf();
+    made_up.annotations.insert(CERTIFICATE_ANNOTATION.to_owned(), pem(&leaf));
+    let mut found = Vec::new();
+    for forgery in [copied, made_up].map(candidate) {
+        found.extend(vec![forgery; 800]);
+    }
+    found.push(candidate(good()));
+    assert_eq!(verify(&found, SUBJECT, &certificate_store(), NOW).verified.len(), 1);
+}
+
 /// Two identities of one instance share one verification, and still each is asked for itself.
 #[test]
 fn a_holder_vouches_for_no_other_identity_of_the_same_instance() {
