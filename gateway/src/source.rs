@@ -2,6 +2,7 @@
 //! verified on the way, and layers are walked while they are read.
 
 pub mod archive;
+pub mod attestations;
 pub mod credentials;
 mod docker_archive;
 mod oci_layout;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use keys::attestation::{self, Attestations, VerifiedAttestation};
 use keys::signature::Subject;
 use keys::sigstore::{Anchors, CertificateIdentity, CertificateTrust, Pattern, TrustRoot};
 use keys::trust_store::{Identity, PublicKey, RepositoryMatch, TrustStore, TrustedKey, Vouches};
@@ -17,7 +18,7 @@ use super::{EXIT_DENIED, UsageError};
 use crate::clock::Clock;
 use crate::digest::Digest;
 use crate::reference::ImageReference;
-use crate::source::signatures;
+use crate::source::{attestations, signatures};
 
 /// Verify the signatures of an image against public keys, or a keyless signer.
 #[derive(Debug, clap::Args)]
@@ -36,6 +37,9 @@ pub struct Args {
     /// The sigstore instance, a `trusted_root.json`.
     #[arg(long, value_name = "FILE", requires = "certificate_identity")]
     trusted_root: Option<PathBuf>,
+    /// Ask for an attestation of this predicate type instead of a signature: `https://slsa.dev/provenance/v1`.
+    #[arg(long, value_name = "TYPE")]
+    attestation: Option<String>,
     /// Require this annotation inside the signature. May be repeated.
     #[arg(short = 'a', long = "annotation", value_name = "KEY=VALUE")]
     annotations: Vec<String>,
@@ -67,8 +71,16 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .manifest(args.image.target())?
         .with_context(|| format!("the registry does not have `{}`", args.image))?;
     let digest = Digest::parse(&manifest.digest)?;
-    let found = signatures::find(&remote, &digest)?;
     let repository = args.image.name();
+    if let Some(predicate_type) = &args.attestation {
+        let found = attestations::find(&remote, &digest)?;
+        let subject = Subject { digest: digest.as_str(), repository: &repository };
+        let mut answer =
+            attestation::verify(&found.attestations, subject, &trust_store, Clock::system().now());
+        answer.rejected.extend(found.unreadable);
+        return attested(args, &repository, &digest, predicate_type, &answer);
+    }
+    let found = signatures::find(&remote, &digest)?;
     let subject = Subject { digest: digest.as_str(), repository: &repository };
     let mut verification =
         keys::verify::verify(&found.signatures, subject, &trust_store, Clock::system().now());
@@ -95,6 +107,38 @@ fn print(repository: &str, digest: &Digest, verification: &Verification) {
         0 => println!("{repository}@{digest}: no signature that counts"),
         count => println!("{repository}@{digest}: {count} signatures verified"),
     }
+}
+
+/// Tells of every attestation whether it is of the type asked for; exit code 1 when none is.
+fn attested(
+    args: &Args,
+    repository: &str,
+    digest: &Digest,
+    predicate_type: &str,
+    answer: &Attestations,
+) -> anyhow::Result<ExitCode> {
+    let is_asked = |one: &&VerifiedAttestation| one.predicate_type() == predicate_type;
+    let count = answer.verified.iter().filter(is_asked).count();
+    match args.output {
+        Output::Json => {
+            let asked: Vec<_> = answer.verified.iter().filter(is_asked).collect();
+            let report = json!({"image": repository, "digest": digest.as_str(), "verified": asked,
+                "statements": asked.iter().map(|one| one.statement()).collect::<Vec<_>>(),
+                "rejected": answer.rejected});
+            println!("{report:#}");
+        }
+        Output::Text => {
+            for one in &answer.verified {
+                let verdict = if one.predicate_type() == predicate_type { "verified" } else { "another " };
+                println!("{verdict}  {} by {} ({})", one.predicate_type(), one.signer(), one.identity());
+            }
+            for rejection in &answer.rejected {
+                println!("rejected  {}: {}", rejection.candidate, rejection.reason);
+            }
+            println!("{repository}@{digest}: {count} attestations of type {predicate_type}");
+        }
+    }
+    Ok(if count == 0 { ExitCode::from(EXIT_DENIED) } else { ExitCode::SUCCESS })
 }
 
 fn trust_store(args: &Args) -> anyhow::Result<TrustStore> {
