@@ -11,6 +11,7 @@ mod identity;
 mod judge;
 pub(crate) mod legacy;
 mod note;
+mod origin;
 pub(crate) mod statement;
 mod structure;
 mod trust_root;
@@ -27,8 +28,9 @@ pub use identity::{CertificateIdentity, IdentityError, Pattern};
 pub use trust_root::TrustRoot;
 
 use crate::trust_store::PublicKey;
+pub(crate) use judge::payload;
 use judge::{Requirements, Signed, by_authority, by_root};
-pub(crate) use judge::{check_origin, claimed_signer, payload};
+pub(crate) use origin::{check_origin, claimed_signer};
 pub(crate) use structure::read;
 
 /// Whose certificates count, and what proves that a certificate is one of them.

@@ -9,11 +9,11 @@ use sigstore_types::{
 };
 use sigstore_verify::{PublicKeyVerificationPolicy, VerificationPolicy, VerificationResult};
 
-use super::authority::{check_chain, check_issuer};
+use super::authority::check_chain;
 use super::certificate::Certificate;
 use super::note::Checkpoint;
 use super::trust_root::{Log, TrustRoot};
-use super::{Anchors, Artifact, Authorities, LogPosition, SigstoreError, VerifiedBundle};
+use super::{Artifact, Authorities, LogPosition, SigstoreError, VerifiedBundle};
 use crate::cosign::bundle::pre_authentication_encoding;
 use crate::digest;
 use crate::trust_store::PublicKey;
@@ -337,44 +337,6 @@ pub(crate) fn payload(bundle: &Bundle) -> Option<Vec<u8>> {
     }
 }
 
-/// Whom a certificate claims to be of, before anything is checked: to refuse strangers before any arithmetic.
-pub(crate) fn claimed_signer(bundle: &Bundle) -> Result<super::CertificateSigner, SigstoreError> {
-    let (leaf, _) = certificates(bundle)?;
-    Certificate::parse(&leaf)?.signer()
-}
-
-/// The two checks that tell a forgery for little: the signature is of the certificate's key, which whoever copied a
-/// certificate lacks, and the certificate is of an authority, which whoever made one up lacks. What passes both was
-/// signed by somebody with a real certificate, and is then verified in full.
-pub(crate) fn check_origin(
-    bundle: &Bundle,
-    artifact: Artifact<'_>,
-    anchors: &Anchors,
-) -> Result<(), SigstoreError> {
-    let (leaf_der, brought) = certificates(bundle)?;
-    let leaf = Certificate::parse(&leaf_der)?;
-    let key = PublicKey::from_der(leaf.spki).map_err(|error| SigstoreError::Chain(error.to_string()))?;
-    let is_good = match (&bundle.content, artifact) {
-        (SignatureContent::DsseEnvelope(envelope), _) => {
-            let message = pre_authentication_encoding(&envelope.payload_type, envelope.payload.as_bytes());
-            key.verifies(&message, envelope.signature.sig.as_bytes())
-        }
-        (SignatureContent::MessageSignature(message), Artifact::Bytes(bytes)) => {
-            key.verifies(bytes, message.signature.as_bytes())
-        }
-        // Only the digest is here: left to the full verification.
-        _ => true,
-    };
-    if !is_good {
-        return Err(SigstoreError::Signature("not made with the certificate's key".to_owned()));
-    }
-    let authorities = match anchors {
-        Anchors::Root { root, .. } => root.authorities.as_slice(),
-        Anchors::Authorities(authorities) => authorities.list(),
-    };
-    check_issuer(&leaf_der, &brought, authorities, leaf.not_before)
-}
-
-fn certificates(bundle: &Bundle) -> Result<Chain, SigstoreError> {
+pub(super) fn certificates(bundle: &Bundle) -> Result<Chain, SigstoreError> {
     path(bundle, true)?.ok_or_else(|| SigstoreError::Structure("no certificate".to_owned()))
 }
