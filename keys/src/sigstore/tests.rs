@@ -384,3 +384,43 @@ fn a_bundle_of_the_first_version_rests_on_its_promise() {
     };
     refused(Plan { bundle: untimed, ..Plan::default() }, SigstoreError::LogEntry);
 }
+
+/// The suite's wrong key is no key at all; here is a good one that did not sign.
+#[test]
+fn a_bundle_by_key_verifies_with_that_key_and_its_log_entry_only() {
+    fn to_key(bundle: &mut Value) {
+        let material = bundle["verificationMaterial"].as_object_mut().unwrap();
+        material.remove("certificate");
+        material.insert("publicKey".to_owned(), json!({ "hint": "" }));
+    }
+    let body = |body: &mut Value| {
+        let pem = keys().leaf.key().public_key().to_pem();
+        let pem = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, pem);
+        body["spec"]["signatures"][0]["verifier"] = json!(pem);
+    };
+    let plan = Plan { body, bundle: to_key, ..Plan::default() };
+    let root = TrustRoot::parse(plan.trusted_root().to_string().as_bytes()).unwrap();
+    let verdict = |plan: &Plan, key: &crate::signer::Signer, log_entries| {
+        let bundle = plan.bundle().to_string();
+        let (artifact, key) = (Artifact::Digest(DIGEST), key.key().public_key());
+        verify_bundle_by_key(bundle.as_bytes(), artifact, key, &root, log_entries, NOW)
+    };
+    let verified = verdict(&plan, &keys().leaf, 1).unwrap();
+    assert_eq!((verified.signer(), verified.times()), (None, [SIGNED_AT].as_slice()));
+    assert!(matches!(verdict(&plan, &keys().log, 1), Err(SigstoreError::Signature(_))));
+    assert!(matches!(verdict(&plan, &keys().leaf, 2), Err(SigstoreError::LogEntry(_))));
+    // An entry that names another key.
+    let body_of_another = |body: &mut Value| {
+        let pem = keys().log.key().public_key().to_pem();
+        let pem = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, pem);
+        body["spec"]["signatures"][0]["verifier"] = json!(pem);
+    };
+    let other = Plan { body: body_of_another, bundle: to_key, ..Plan::default() };
+    assert!(matches!(verdict(&other, &keys().leaf, 1), Err(SigstoreError::LogEntry(_))));
+    let unlogged = |bundle: &mut Value| {
+        to_key(bundle);
+        bundle["verificationMaterial"]["tlogEntries"] = json!([]);
+    };
+    let unlogged = Plan { body, bundle: unlogged, ..Plan::default() };
+    assert!(matches!(verdict(&unlogged, &keys().leaf, 1), Err(SigstoreError::LogEntry(_))));
+}
