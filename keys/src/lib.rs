@@ -11,6 +11,7 @@ pub mod json;
 pub mod keyring;
 pub mod limits;
 mod moment;
+pub mod notary;
 pub mod signature;
 pub mod signer;
 pub mod sigstore;

@@ -71,3 +71,34 @@ pub const QUOTED_CHARS_MAX: usize = 128;
 
 /// Bytes of a key file, public or private.
 pub const KEY_FILE_BYTES_MAX: usize = 64 << 10;
+
+/// Bytes of a Notary v1 root or timestamp file (endless data). Real ones have 500 to 10,000; notary's own bound for a
+/// timestamp is the same.
+pub const NOTARY_ROOT_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes of a Notary v1 snapshot file: [`NOTARY_ROLES_MAX`] entries need 20,000.
+pub const NOTARY_SNAPSHOT_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes of a Notary v1 targets or delegation file: [`NOTARY_TARGETS_MAX`] tags need 10 MiB.
+pub const NOTARY_TARGETS_BYTES_MAX: usize = 16 << 20;
+
+/// Tags in one Notary v1 targets or delegation file; each is kept in memory.
+pub const NOTARY_TARGETS_MAX: usize = 65_536;
+
+/// Keys and signatures in one Notary v1 file, each: a signature costs a verification.
+pub const NOTARY_KEYS_MAX: usize = 128;
+
+/// Delegations of one Notary v1 repository, all levels together: each is a download and a verification.
+pub const NOTARY_ROLES_MAX: usize = 64;
+
+/// Characters of a Notary v1 role name (notary's own bound).
+pub const NOTARY_ROLE_CHARS_MAX: usize = 255;
+
+/// Path prefixes of one Notary v1 delegation: each is compared with each tag.
+pub const NOTARY_PATHS_MAX: usize = 64;
+
+/// Roots between the trusted and the latest one of a Notary v1 repository: each is a download.
+pub const NOTARY_ROTATIONS_MAX: u64 = 256;
+
+/// Certificates in one Notary v1 root key (CVE-2026-32280: path building over a long chain).
+pub const NOTARY_CERTIFICATES_MAX: usize = 10;

@@ -1,0 +1,273 @@
+//! Notary v1 repositories made by notary's own client and server, good and tampered: each gets the verdict its case
+//! states, and each refusal comes from the check that its case is about.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot read its data has failed")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use keys::notary::{
+    Client, Lookup, NotaryError, Repository, Role, RootPin, Seen, SeenRoot, SignatureFault, VerifiedTarget,
+};
+use serde_json::Value;
+
+type Files = BTreeMap<String, String>;
+
+/// The update from a folder of files: role (or `1.root`) to text.
+fn update(
+    gun: &str,
+    pin: RootPin,
+    seen: Seen,
+    files: &Files,
+    now: i64,
+) -> Result<(Repository, Seen), NotaryError> {
+    let mut client = Client::new(gun, pin, seen, now)?;
+    while let Some(need) = client.needs() {
+        client.supply(files.get(&need.document.to_string()).map(String::as_bytes))?;
+    }
+    client.finish()
+}
+
+/// The root key of a root file: what an operator would pin.
+fn pin(root: &str) -> RootPin {
+    let root: Value = serde_json::from_str(root).unwrap();
+    let ids = root["signed"]["roles"]["root"]["keyids"].as_array().into_iter().flatten();
+    let mut ids: Vec<String> = ids.map(|id| id.as_str().unwrap().to_owned()).collect();
+    if ids.is_empty() {
+        // A file that is no root: pin anything.
+        ids.push("ab".repeat(32));
+    }
+    RootPin::from_key_ids(&ids).unwrap()
+}
+
+/// Seconds of a time in UTC as the cases and files write it.
+fn seconds(text: &str) -> i64 {
+    let number = |range: std::ops::Range<usize>| text[range].parse::<i64>().unwrap();
+    let (year, month, day) = (number(0..4), number(5..7), number(8..10));
+    let leap_days = |year: i64| year / 4 - year / 100 + year / 400;
+    let before: i64 = (1..month)
+        .map(|month| match month {
+            2 => 28 + i64::from(leap_days(year) != leap_days(year - 1)),
+            4 | 6 | 9 | 11 => 30,
+            _ => 31,
+        })
+        .sum();
+    let days = (year - 1970) * 365 + leap_days(year - 1) - leap_days(1969) + before + day - 1;
+    days * 86_400 + number(11..13) * 3600 + number(14..16) * 60 + number(17..19)
+}
+
+fn lookup(policy: &Value) -> Lookup {
+    let roles = policy["roles"].as_array().into_iter().flatten();
+    let roles: Vec<Role> = roles.map(|role| Role::parse(role.as_str().unwrap()).unwrap()).collect();
+    match (roles.is_empty(), policy["all"].as_bool()) {
+        (true, _) => Lookup::PreOrder,
+        (false, Some(true)) => Lookup::All(roles),
+        (false, _) => Lookup::Any(roles),
+    }
+}
+
+struct Cases {
+    files: Files,
+    cases: Vec<Value>,
+}
+
+impl Cases {
+    fn read() -> Self {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/notary-v1");
+        let files =
+            serde_json::from_str(&std::fs::read_to_string(folder.join("files.json")).unwrap()).unwrap();
+        let cases = std::fs::read_to_string(folder.join("cases.jsonl")).unwrap();
+        Self { files, cases: cases.lines().map(|line| serde_json::from_str(line).unwrap()).collect() }
+    }
+
+    fn files(&self, names: &Value) -> Files {
+        let names = names.as_object().into_iter().flatten();
+        names.map(|(role, name)| (role.clone(), self.files[name.as_str().unwrap()].clone())).collect()
+    }
+
+    /// The verdict on one case under a pin of the repository's first root.
+    fn verdict(&self, case: &Value) -> Result<VerifiedTarget, NotaryError> {
+        let (gun, now) = (case["gun"].as_str().unwrap(), seconds(case["now"].as_str().unwrap()));
+        let (metadata, cached) = (self.files(&case["metadata"]), self.files(&case["cached"]));
+        let first = metadata.get("1.root").or(metadata.get("root"));
+        let pin = match case["policy"].get("pinnedRootCertificates") {
+            Some(_) => RootPin::from_key_ids(&[]).unwrap(),
+            None => {
+                first.map_or_else(|| RootPin::from_key_ids(&["ab".repeat(32)]).unwrap(), |root| pin(root))
+            }
+        };
+        let seen = match (cached.len(), cached.get("root")) {
+            (1, Some(root)) => Seen {
+                root: Some(SeenRoot { text: root.clone(), pin: pin.fingerprint() }),
+                versions: BTreeMap::from([("root".to_owned(), 1)]),
+                checked_at: 0,
+            },
+            (0, _) => Seen::default(),
+            _ => update(gun, pin.clone(), Seen::default(), &cached, now).unwrap().1,
+        };
+        let (repository, _) = update(gun, pin, seen, &metadata, now)?;
+        repository.target(case["tag"].as_str().unwrap(), &lookup(&case["policy"]), now)
+    }
+}
+
+/// The check that refuses, in a word.
+fn class(error: &NotaryError) -> &'static str {
+    match error {
+        NotaryError::Conflict { .. } => "conflict",
+        NotaryError::Digest { .. } => "digest",
+        NotaryError::Expired { .. } => "expired",
+        NotaryError::Length { .. } => "length",
+        NotaryError::Missing(_) => "missing",
+        NotaryError::NoPin { .. } => "no pin",
+        NotaryError::NotPinned { .. } => "not pinned",
+        NotaryError::Rollback { .. } => "rollback",
+        NotaryError::TagAbsent { .. } => "tag absent",
+        NotaryError::Threshold { faults, .. } => match faults.first().map(|(_, fault)| fault) {
+            None => "unsigned",
+            Some(SignatureFault::Invalid) => "invalid signature",
+            Some(SignatureFault::Key(_)) => "key",
+            Some(SignatureFault::NotOfRole) => "foreign signature",
+            Some(_) => "signature",
+        },
+        _ => "other",
+    }
+}
+
+/// Which check refuses which case; those that are not here are accepted.
+const REFUSALS: [(&str, &str); 21] = [
+    ("all-expired", "expired"),
+    ("empty-repository", "tag absent"),
+    ("mix-old-targets", "length"),
+    ("no-tofu", "no pin"),
+    ("no-trust-data", "missing"),
+    ("plain-unknown-tag", "tag absent"),
+    ("releases-tampered", "digest"),
+    ("removed-tag", "tag absent"),
+    ("rollback-with-cache", "rollback"),
+    ("root-rollback", "rollback"),
+    ("root-signature-bitflip", "invalid signature"),
+    ("root-unsigned", "unsigned"),
+    // The case leaves it open: notary's client jumps over a missing root when the root key stayed the same. We do not:
+    // each root is signed by the one before it, and a chain with a hole proves nothing about what was in it.
+    ("rotated-missing-intermediate-root", "missing"),
+    ("snapshot-missing", "missing"),
+    ("snapshot-signature-bitflip", "digest"),
+    ("snapshot-unsigned", "length"),
+    ("targets-signature-bitflip", "digest"),
+    ("targets-tampered", "digest"),
+    ("targets-unsigned", "length"),
+    ("timestamp-missing", "missing"),
+    ("timestamp-unsigned", "unsigned"),
+];
+/// Refused by agreement of two roles and not by the files, so beside the table above.
+const CONFLICT: &str = "two-delegations-both-conflict";
+
+#[test]
+fn every_case_gets_the_verdict_it_states_from_the_check_it_is_about() {
+    let cases = Cases::read();
+    assert_eq!(cases.cases.len(), 35);
+    for case in &cases.cases {
+        let id = case["id"].as_str().unwrap();
+        let refusal = REFUSALS.iter().find(|(refused, _)| *refused == id).map(|&(_, class)| class);
+        let refusal = refusal.or((id == CONFLICT).then_some("conflict"));
+        let stated = case["expected"].as_str().unwrap();
+        assert!(stated == "either" || (stated == "reject") == refusal.is_some(), "{id}");
+        match (cases.verdict(case), refusal) {
+            (Ok(target), None) => {
+                assert_eq!(target.digest, case["expectedDigest"].as_str().unwrap(), "{id}");
+                assert_eq!(target.gun, case["gun"].as_str().unwrap(), "{id}");
+                assert!(!target.signed_by.is_empty() && !target.root_signed_by.is_empty(), "{id}");
+            }
+            (Err(error), Some(refusal)) => assert_eq!(class(&error), refusal, "{id}: {error}"),
+            (seen, refusal) => panic!("{id}: {seen:?}, expected {refusal:?}"),
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test finds its data by this variable")]
+fn upstream() -> Option<PathBuf> {
+    let data = std::env::var_os("PORTCULLIS_TEST_DATA")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"), PathBuf::from);
+    let folder = data.join("signatures/upstream-notary-v1");
+    folder.is_dir().then_some(folder)
+}
+
+fn folder(path: &Path) -> Files {
+    let mut files = Files::new();
+    for entry in std::fs::read_dir(path).unwrap() {
+        let path = entry.unwrap().path();
+        let stem = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        if path.is_dir() {
+            files.extend(folder(&path).into_iter().map(|(name, text)| (format!("{stem}/{name}"), text)));
+        } else {
+            files.insert(stem, std::fs::read_to_string(&path).unwrap());
+        }
+    }
+    files
+}
+
+#[test]
+fn repositories_that_old_notary_releases_wrote_verify_from_their_pinned_root() {
+    let Some(upstream) = upstream() else {
+        println!("SKIPPED: old notary repositories: no folder signatures/upstream-notary-v1");
+        return;
+    };
+    let compatibility = upstream.join("notary/fixtures/compatibility");
+    let cases = [
+        ("notary0.1", "docker.com/notary0.1/samplerepo", 1_454_700_000, vec!["targets"]),
+        ("notary0.3", "docker.com/notary0.3/tst", 1_469_700_000, vec!["targets", "targets/releases"]),
+    ];
+    for (release, gun, now, roles) in cases {
+        let files = folder(&compatibility.join(release).join("tuf").join(gun).join("metadata"));
+        let (repository, seen) = update(gun, pin(&files["root"]), Seen::default(), &files, now)
+            .unwrap_or_else(|error| panic!("{gun}: {error}"));
+        let report = repository.report();
+        assert!(report.iter().all(|role| role.refused.is_none()), "{report:?}");
+        assert_eq!(report.iter().map(|role| role.role.as_str()).collect::<Vec<_>>(), roles);
+        let signed: Value = serde_json::from_str(&files["targets"]).unwrap();
+        for tag in signed["signed"]["targets"].as_object().unwrap().keys() {
+            assert!(repository.target(tag, &Lookup::PreOrder, now).is_ok(), "{gun}: {tag}");
+        }
+        // The same again, remembering; then under another name, another pin, and after the dates.
+        assert!(update(gun, pin(&files["root"]), seen.clone(), &files, now).is_ok());
+        let other =
+            update("docker.com/other", pin(&files["root"]), Seen::default(), &files, now).unwrap_err();
+        assert_eq!(class(&other), "key", "{other}");
+        let foreign = RootPin::from_key_ids(&["ab".repeat(32)]).unwrap();
+        assert_eq!(class(&update(gun, foreign, seen.clone(), &files, now).unwrap_err()), "not pinned");
+        let late = update(gun, pin(&files["root"]), seen, &files, now + 400 * 366 * 86_400).unwrap_err();
+        assert_eq!(class(&late), "expired");
+    }
+}
+
+/// connaisseur's test repositories are signed by root keys without a leaf certificate for the repository: connaisseur
+/// reads the bare key. Here each is refused at the root, whatever else it tests.
+#[test]
+fn a_root_whose_certificate_is_an_authority_or_for_another_name_is_refused() {
+    let Some(upstream) = upstream() else {
+        println!("SKIPPED: connaisseur's repositories: no folder signatures/upstream-notary-v1");
+        return;
+    };
+    let data = upstream.join("connaisseur/test/testdata/notaryv1/trust_data");
+    let mut repositories = 0;
+    for entry in std::fs::read_dir(&data).unwrap() {
+        let path = entry.unwrap().path();
+        if !path.join("root.json").is_file() {
+            continue;
+        }
+        let files = folder(&path);
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let result = update(
+            "docker.io/securesystemsengineering/testimage",
+            pin(&files["root"]),
+            Seen::default(),
+            &files,
+            1_600_000_000,
+        );
+        let error = result.err().unwrap_or_else(|| panic!("{name} was accepted"));
+        assert!(matches!(class(&error), "key" | "not pinned" | "other"), "{name}: {error}");
+        println!("{name}: {error}");
+        repositories += 1;
+    }
+    assert_eq!(repositories, 8);
+}
