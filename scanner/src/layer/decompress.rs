@@ -78,11 +78,13 @@ fn feed_zstd(
     loop {
         let consumed_before = input.pos();
         let mut output = OutBuffer::around(&mut *scratch);
-        let hint = decoder.run(&mut input, &mut output).map_err(broken_zstd)?;
+        let hint = decoder.run(&mut input, &mut output);
         let produced = output.pos();
         let full = produced == scratch.len();
-        *frame_open = hint != 0;
+        // What came out before any damage is read too: the refusal must not depend on how the upload was cut.
         to.unpacked(&scratch[..produced])?;
+        let hint = hint.map_err(broken_zstd)?;
+        *frame_open = hint != 0;
         // A hint of zero says that the frame is over and flushed; asking again would open the next frame.
         if input.pos() == bytes.len() && (!full || hint == 0) {
             return Ok(());

@@ -87,15 +87,15 @@ impl Gunzip {
         let mut rest = bytes;
         loop {
             let (in_before, out_before) = (self.inflate.total_in(), self.inflate.total_out());
-            let status = self
-                .inflate
-                .decompress(rest, scratch, FlushDecompress::None)
-                .map_err(|_| Refusal::BrokenGzip("the compressed data is malformed"))?;
+            let status = self.inflate.decompress(rest, scratch, FlushDecompress::None);
             let consumed = difference(self.inflate.total_in(), in_before);
             let produced = difference(self.inflate.total_out(), out_before);
             rest = &rest[consumed..];
+            // What came out before the damage is read too: else the first fault met, and with it the refusal, would depend
+            // on how the upload was cut.
             self.crc.update(&scratch[..produced]);
             to.unpacked(&scratch[..produced])?;
+            let status = status.map_err(|_| Refusal::BrokenGzip("the compressed data is malformed"))?;
             match status {
                 Status::StreamEnd => {
                     self.step = Step::Trailer;
