@@ -16,9 +16,10 @@ const BCRYPT_COST_MAX: u32 = 14;
 const ARGON2_MEMORY_KIB_MAX: u32 = 256 * 1024;
 /// How long a password that was right is not hashed again, in seconds.
 const REMEMBERED_SECONDS: i64 = 60;
-/// Logins that may wait for a free hashing slot, for one account. A flood of guesses at one account (or at names that
-/// do not exist, which share one queue) cannot fill the queue of the others.
-const WAITING_PER_ACCOUNT_MAX: usize = 4;
+/// Logins that may wait for a free hashing slot, for one account: clients log in once for each of the six layers that
+/// they send at a time. A flood of guesses at one account (or at names that do not exist, which share one queue) cannot
+/// fill the queue of the others.
+const WAITING_PER_ACCOUNT_MAX: usize = 16;
 
 /// A password hash as the operator wrote it: bcrypt (`$2a$`, `$2b$`, `$2y$`) or Argon2id in PHC form.
 #[derive(Clone)]
@@ -147,6 +148,14 @@ impl Password {
         *self.remembered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether the guess with this tag was right lately.
+    fn recalls(&self, tag: &[u8; 32], now: i64) -> bool {
+        self.recall().is_some_and(|remembered| {
+            let same = constant_time::verify_slices_are_equal(&remembered.tag, tag).is_ok();
+            same && now < remembered.until
+        })
+    }
+
     fn remember(&self, remembered: Remembered) {
         *self.remembered.lock().unwrap_or_else(PoisonError::into_inner) = Some(remembered);
     }
@@ -186,14 +195,15 @@ impl PasswordChecker {
             return PasswordAnswer::Wrong;
         }
         let tag = self.tag(&password.hash, guess);
-        if let Some(remembered) = password.recall() {
-            let fresh = now < remembered.until;
-            if fresh && constant_time::verify_slices_are_equal(&remembered.tag, &tag).is_ok() {
-                return PasswordAnswer::Right;
-            }
+        if password.recalls(&tag, now) {
+            return PasswordAnswer::Right;
         }
         let Some(_place) = Place::take(password) else { return PasswordAnswer::Busy };
         let Ok(_slot) = self.slots.clone().acquire_owned().await else { return PasswordAnswer::Busy };
+        // Logins of one client come together; the first of them proved it for all.
+        if password.recalls(&tag, now) {
+            return PasswordAnswer::Right;
+        }
         let guess = Zeroizing::new(guess.as_bytes().to_vec());
         let hashed = password.clone();
         let right = tokio::task::spawn_blocking(move || hashed.hash.accepts(&guess)).await;
@@ -298,6 +308,27 @@ mod tests {
         assert_eq!(checker.check(&password, "secret", 159).await, PasswordAnswer::Right);
         assert_eq!(checker.check(&password, "secret", 160).await, PasswordAnswer::Busy);
         assert_eq!(checker.check(&password, "wrong", 159).await, PasswordAnswer::Busy);
+    }
+
+    #[tokio::test]
+    async fn logins_that_come_together_hash_once() {
+        let checker = Arc::new(PasswordChecker::new(1).unwrap());
+        let held = checker.slots.clone().acquire_owned().await.unwrap();
+        let password = Arc::new(Password::new(PasswordHash::parse(&bcrypt_of("secret")).unwrap()));
+        let mut together = Vec::new();
+        for _ in 0..2 {
+            let (checker, password) = (checker.clone(), password.clone());
+            together.push(tokio::spawn(async move { checker.check(&password, "secret", 0).await }));
+            tokio::task::yield_now().await;
+        }
+        // Whoever hashes now is this test; the two in the queue must find its answer.
+        password.remember(Remembered { tag: checker.tag(&password.hash, "secret"), until: 1 });
+        let hash = PasswordHash::parse(&bcrypt_of("another")).unwrap();
+        assert!(!hash.accepts(b"secret"));
+        drop(held);
+        for task in together {
+            assert_eq!(task.await.unwrap(), PasswordAnswer::Right);
+        }
     }
 
     #[tokio::test]
