@@ -19,6 +19,8 @@ use crate::records::{self, RecordError, manifests};
 const CONFIG_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Images whose facts are kept: enough for the platforms of one index that is pushed, signed and released in a row.
 const FACTS_MAX: usize = 8;
+/// Packages, findings and secrets of all the kept facts together, about a kilobyte each.
+const FACTS_ITEMS_MAX: usize = 12_000;
 
 /// Facts of images by manifest digest and advisory revision.
 #[derive(Debug, Default)]
@@ -35,11 +37,17 @@ impl FactsCache {
 
     fn keep(&self, digest: String, revision: Option<String>, facts: ImageFacts) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= FACTS_MAX {
+        kept.push_back((digest, revision, facts));
+        while kept.len() > FACTS_MAX || kept.len() > 1 && items(&kept) > FACTS_ITEMS_MAX {
             kept.pop_front();
         }
-        kept.push_back((digest, revision, facts));
     }
+}
+
+fn items(kept: &VecDeque<(String, Option<String>, ImageFacts)>) -> usize {
+    let of_one =
+        |facts: &ImageFacts| facts.scan.packages.len() + facts.scan.findings.len() + facts.scan.secrets.len();
+    kept.iter().map(|(_, _, facts)| of_one(facts)).sum()
 }
 
 impl Judge {
