@@ -13,7 +13,7 @@ use crate::gate::Checkpoint;
 use crate::gate::verdict::{Reason, Verdict};
 
 /// One decision, before it has its place in the chain.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Decision {
     /// Seconds since 1970-01-01 UTC.
     pub at: i64,
@@ -48,7 +48,7 @@ pub struct Decision {
 }
 
 /// The answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// Yes.
@@ -58,7 +58,7 @@ pub enum Outcome {
 }
 
 /// A reason as the log keeps it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LoggedReason {
     /// Which check.
     pub check: String,

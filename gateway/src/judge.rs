@@ -27,7 +27,8 @@ use crate::records::{RecordError, Records, manifests};
 use crate::staging::{self, Push, StagingError};
 use crate::telemetry::Metrics;
 use evidence::FactsCache;
-use log::Asked;
+use log::{Admissions, Asked};
+pub use pull::Asker;
 
 /// How often a question is asked anew because policy or advisories changed while it was weighed.
 const CHANGES_MAX: usize = 4;
@@ -115,6 +116,7 @@ pub struct Judge {
     advisories: Arc<AdvisoryStore>,
     registry: String,
     facts: FactsCache,
+    admissions: Admissions,
     weighing: Semaphore,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -152,6 +154,7 @@ impl Judge {
             advisories,
             registry,
             facts: FactsCache::default(),
+            admissions: Admissions::default(),
             weighing,
             clock,
             metrics,

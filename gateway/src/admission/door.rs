@@ -21,6 +21,7 @@ use crate::access::{Action, Caller};
 use crate::gate::Checkpoint;
 use crate::gate::evidence::State;
 use crate::gate::verdict::{Denial, Reason};
+use crate::judge::Asker;
 use crate::manifest::json;
 use crate::records::RecordError;
 use crate::records::manifests::{self, ManifestRow};
@@ -54,7 +55,7 @@ async fn review(FromState(door): FromState<Arc<Door>>, caller: Caller, request: 
     };
     match Review::read(&body) {
         Ok(review) => {
-            let answers = door.answers(&caller, review.asked()).await;
+            let answers = door.answers("kubernetes", &caller, review.asked()).await;
             Json::<Value>(review.reply(&answers)).into_response()
         }
         Err(error) => {
@@ -82,7 +83,7 @@ async fn image(FromState(door): FromState<Arc<Door>>, caller: Caller, request: R
         Ok(asked) => asked,
         Err(text) => return problem(text),
     };
-    let answer = door.answers(&caller, std::slice::from_ref(&asked)).await.pop();
+    let answer = door.answers("docker", &caller, std::slice::from_ref(&asked)).await.pop();
     Json(answer.unwrap_or_else(|| Answer::undecided("no answer"))).into_response()
 }
 
@@ -95,11 +96,11 @@ async fn body(body: Body, bytes_max: usize) -> Result<Bytes, Response> {
 
 impl Door {
     /// One answer for each image, in their order. What is not answered in time is undecided.
-    async fn answers(&self, caller: &Caller, asked: &[Asked]) -> Vec<Answer> {
+    async fn answers(&self, door: &str, caller: &Caller, asked: &[Asked]) -> Vec<Answer> {
         let mut answers: Vec<Answer> = Vec::with_capacity(asked.len());
         let all = async {
             for asked in asked {
-                let answer = self.answer(caller, asked).await;
+                let answer = self.answer(Asker { caller: caller.name(), door }, caller, asked).await;
                 let word = match &answer {
                     Answer::Admitted { .. } => "admitted",
                     Answer::Denied(_) => "denied",
@@ -116,7 +117,7 @@ impl Door {
         answers
     }
 
-    async fn answer(&self, caller: &Caller, asked: &Asked) -> Answer {
+    async fn answer(&self, asker: Asker<'_>, caller: &Caller, asked: &Asked) -> Answer {
         let image = &asked.image;
         if let Some(denial) = refuse_foreign(image, &self.names) {
             return Answer::Denied(denial);
@@ -150,8 +151,7 @@ impl Door {
         };
         // A digest beside a tag wins, and then the tag says nothing.
         let tag = if image.digest().is_some() { None } else { Some(image.target()) };
-        match self.registry.judge().ask(Checkpoint::Admit, repository, tag, &row, asked.runtime.clone()).await
-        {
+        match self.registry.judge().admit(asker, repository, tag, &row, asked.runtime.clone()).await {
             Ok(verdict) => Answer::from(verdict),
             Err(error) => self.undecided(&error),
         }

@@ -1,5 +1,8 @@
 //! Rows of the decision log: who asked what, and what the answer was, written with the change that they tell of.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
 use rusqlite::Connection;
 
 use crate::decisions::{Decision, Head, seal};
@@ -7,6 +10,31 @@ use crate::gate::Checkpoint;
 use crate::gate::evidence::{Content, Evidence};
 use crate::gate::verdict::Verdict;
 use crate::records::{RecordError, decisions};
+
+/// For how long the same admission is told once: a crash-looping container asks every few seconds.
+const ADMISSION_REPEATED_SECONDS: i64 = 3600;
+/// Admissions remembered for that.
+const ADMISSIONS_MAX: usize = 4096;
+
+/// The admissions told lately, and when.
+#[derive(Debug, Default)]
+pub(super) struct Admissions(Mutex<HashMap<Decision, i64>>);
+
+impl Admissions {
+    /// Whether the log does not say this yet.
+    pub(super) fn is_news(&self, entry: &Decision) -> bool {
+        let key = Decision { at: 0, ..entry.clone() };
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.get(&key).is_some_and(|&at| entry.at - at < ADMISSION_REPEATED_SECONDS) {
+            return false;
+        }
+        if told.len() >= ADMISSIONS_MAX {
+            told.clear();
+        }
+        told.insert(key, entry.at);
+        true
+    }
+}
 
 /// Who asks, at which question.
 #[derive(Clone, Copy, Debug)]

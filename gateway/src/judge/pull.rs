@@ -4,11 +4,21 @@ use std::sync::Arc;
 
 use super::log::{self, Asked};
 use super::{Basis, Judge, JudgeError, denial_of};
+use crate::decisions::Decision;
 use crate::gate::evidence::{Content, Evidence, Runtime, State};
 use crate::gate::verdict::Verdict;
 use crate::gate::{Checkpoint, decide};
 use crate::records::RecordError;
 use crate::records::manifests::{self, ManifestRow, VerdictRow};
+
+/// Who wants to run an image.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker<'a> {
+    /// The account.
+    pub caller: &'a str,
+    /// `kubernetes` or `docker`.
+    pub door: &'a str,
+}
 
 impl Judge {
     /// Asks `pull` for a consumer. A release verdict under the policy in force is not found again; under another policy
@@ -25,11 +35,45 @@ impl Judge {
         self.ask(Checkpoint::Pull, repository, tag, row, Runtime::default()).await
     }
 
-    /// Asks `pull` or `admit` about a stored manifest.
+    /// Asks `admit` about a stored manifest, for `caller` by way of `door`, and logs the answer.
     ///
     /// # Errors
-    /// When no answer could be found.
-    pub async fn ask(
+    /// When no answer could be found, or it could not be logged: what nobody can look up later is not admitted.
+    pub async fn admit(
+        self: &Arc<Self>,
+        asker: Asker<'_>,
+        repository: &str,
+        tag: Option<&str>,
+        row: &ManifestRow,
+        runtime: Runtime,
+    ) -> Result<Verdict, JudgeError> {
+        let basis = self.basis();
+        let verdict = self.ask(Checkpoint::Admit, repository, tag, row, runtime).await?;
+        let entry = Decision {
+            caller: asker.caller.to_owned(),
+            door: asker.door.to_owned(),
+            tag: tag.map(str::to_owned),
+            policy: basis.policy.digest().to_owned(),
+            advisories: basis.revision(),
+            ..Decision::new(
+                self.clock.now(),
+                Checkpoint::Admit,
+                &self.full_name(repository),
+                &row.digest,
+                &verdict,
+            )
+        };
+        if self.admissions.is_news(&entry) {
+            self.records
+                .write(repository, move |connection| -> Result<(), RecordError> {
+                    log::append(connection, entry)
+                })
+                .await?;
+        }
+        Ok(verdict)
+    }
+
+    async fn ask(
         self: &Arc<Self>,
         checkpoint: Checkpoint,
         repository: &str,

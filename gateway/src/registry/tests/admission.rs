@@ -5,6 +5,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::fixture::{As, Fixture};
+use crate::records::decisions;
 
 async fn ask(fixture: &Fixture, who: As, question: Value) -> Value {
     fixture.call(who, Method::POST, "/admission/image", question.to_string()).await.expect(200).json()
@@ -112,4 +113,22 @@ async fn what_is_no_question_gets_no_verdict() {
     }
     let broken = fixture.call(As::Consumer, Method::POST, "/admission/kubernetes", Body::from("null")).await;
     assert_eq!(broken.expect(400).json()["response"]["allowed"], false);
+}
+
+#[tokio::test]
+async fn each_admission_is_in_the_decision_log_and_a_repeated_one_once() {
+    let fixture = Fixture::new();
+    let digest = fixture.push("open/app", "1", &["a"]).await;
+    let image = format!("registry.example/open/app@{digest}");
+    let told = || {
+        let rows = fixture.registry.records.read(|connection| decisions::rows(connection, 0, 100)).unwrap();
+        let entries = rows.into_iter().map(|(_, entry, _)| serde_json::from_slice::<Value>(&entry).unwrap());
+        let admissions = entries.filter(|entry| entry["checkpoint"] == "admit");
+        admissions.map(|entry| format!("{} {}", entry["door"], entry["outcome"])).collect::<Vec<_>>()
+    };
+    for _ in 0..3 {
+        assert_eq!(ask_image(&fixture, &image).await["decision"], "admitted");
+        assert_eq!(review(&fixture, &[&image]).await["allowed"], true);
+    }
+    assert_eq!(told(), [r#""docker" "allowed""#, r#""kubernetes" "allowed""#]);
 }
