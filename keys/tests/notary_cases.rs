@@ -1,13 +1,14 @@
 //! Notary v1 repositories made by notary's own client and server, good and tampered: each gets the verdict its case
 //! states, and each refusal comes from the check that its case is about.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot read its data has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot read its data has failed")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use keys::notary::{
-    Client, Lookup, NotaryError, Repository, Role, RootPin, Seen, SeenRoot, SignatureFault, VerifiedTarget,
+    Client, Lookup, NotaryError, Repository, Role, RoleFault, RootPin, Seen, SeenRoot, SignatureFault,
+    VerifiedTarget,
 };
 use serde_json::Value;
 
@@ -270,4 +271,141 @@ fn a_root_whose_certificate_is_an_authority_or_for_another_name_is_refused() {
         repositories += 1;
     }
     assert_eq!(repositories, 8);
+}
+
+/// The verdict on the healthy repository `plain` after one file of it was changed.
+fn tampered(role: &str, change: impl FnOnce(&str) -> String) -> NotaryError {
+    let cases = Cases::read();
+    let case = cases.cases.iter().find(|case| case["id"] == "plain-1.0").unwrap();
+    let mut files = cases.files(&case["metadata"]);
+    let pin = pin(&files["root"]);
+    let changed = change(&files[role]);
+    assert_ne!(changed, files[role], "{role}");
+    files.insert(role.to_owned(), changed);
+    let now = seconds(case["now"].as_str().unwrap());
+    update(case["gun"].as_str().unwrap(), pin, Seen::default(), &files, now).unwrap_err()
+}
+
+fn edited(text: &str, change: impl FnOnce(&mut Value)) -> String {
+    let mut file: Value = serde_json::from_str(text).unwrap();
+    change(&mut file);
+    file.to_string()
+}
+
+fn repository(id: &str) -> (Repository, i64) {
+    let cases = Cases::read();
+    let case = cases.cases.iter().find(|case| case["id"] == id).unwrap();
+    let (files, now) = (cases.files(&case["metadata"]), seconds(case["now"].as_str().unwrap()));
+    let gun = case["gun"].as_str().unwrap();
+    (update(gun, pin(&files["root"]), Seen::default(), &files, now).unwrap().0, now)
+}
+
+fn role(name: &str) -> Role {
+    Role::parse(name).unwrap()
+}
+
+#[test]
+fn cve_2015_9258_an_expired_root_is_refused() {
+    let cases = Cases::read();
+    let case = cases.cases.iter().find(|case| case["id"] == "all-expired").unwrap();
+    let error = cases.verdict(case).unwrap_err();
+    assert!(matches!(&error, NotaryError::Expired { role, .. } if role == "root"), "{error}");
+}
+
+#[test]
+fn cve_2015_9259_a_signature_cannot_choose_a_method_of_another_type_of_key() {
+    for method in ["rsapss", "rsapkcs1v15", "eddsa", "ECDSA", ""] {
+        let error = tampered("timestamp", |text| {
+            edited(text, |file| file["signatures"][0]["method"] = method.into())
+        });
+        let NotaryError::Threshold { role, faults, .. } = &error else { panic!("{error}") };
+        assert_eq!(role, "timestamp");
+        assert!(matches!(faults[0].1, SignatureFault::Method { .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_signature_counts_only_for_a_key_of_the_role_over_these_bytes() {
+    let foreign = tampered("timestamp", |text| {
+        edited(text, |file| file["signatures"][0]["keyid"] = "ab".repeat(32).into())
+    });
+    assert_eq!(class(&foreign), "foreign signature", "{foreign}");
+    let changed = tampered("timestamp", |text| edited(text, |file| file["signed"]["version"] = 9.into()));
+    assert_eq!(class(&changed), "invalid signature", "{changed}");
+    let twice = tampered("root", |text| text.replacen("{\"signed\":{", "{\"signed\":{\"version\":1,", 1));
+    assert!(matches!(twice, NotaryError::Json { .. }), "{twice}");
+    let fraction = tampered("timestamp", |text| edited(text, |file| file["signed"]["version"] = 1.5.into()));
+    assert!(matches!(fraction, NotaryError::NotInteger(_)), "{fraction}");
+}
+
+#[test]
+fn a_root_that_defines_its_roles_wrongly_is_refused() {
+    let zero = tampered("root", |text| {
+        edited(text, |file| file["signed"]["roles"]["timestamp"]["threshold"] = 0.into())
+    });
+    assert!(matches!(zero, NotaryError::Role { reason: RoleFault::ThresholdZero, .. }), "{zero}");
+    let undefined = tampered("root", |text| {
+        edited(text, |file| {
+            file["signed"]["roles"].as_object_mut().unwrap().remove("snapshot");
+        })
+    });
+    assert!(matches!(undefined, NotaryError::Role { reason: RoleFault::Undefined, .. }), "{undefined}");
+    let other = tampered("root", |text| edited(text, |file| file["signed"]["_type"] = "Targets".into()));
+    assert!(matches!(other, NotaryError::Type { .. }), "{other}");
+    let id = tampered("root", |text| {
+        edited(text, |file| {
+            let keys = file["signed"]["keys"].as_object_mut().unwrap();
+            let (_, key) = keys.clone().into_iter().next().unwrap();
+            keys.insert("ab".repeat(32), key);
+        })
+    });
+    assert!(matches!(id, NotaryError::KeyId { .. }), "{id}");
+}
+
+#[test]
+fn connaisseur_2151_a_required_delegation_never_falls_back_to_targets() {
+    let (releases, now) = repository("releases-base-tag");
+    assert!(releases.target("base", &Lookup::PreOrder, now).is_ok());
+    let only = |name: &str| Lookup::Any(vec![role(name)]);
+    let absent = releases.target("base", &only("targets/releases"), now).unwrap_err();
+    assert!(matches!(absent, NotaryError::TagAbsent { .. }), "{absent}");
+    for lookup in [only("targets/nobody"), Lookup::Any(vec![role("targets"), role("targets/nobody")])] {
+        let missing = releases.target("base", &lookup, now).unwrap_err();
+        assert!(matches!(missing, NotaryError::NotDelegated(_)), "{missing}");
+    }
+    for nobody in [Lookup::Any(Vec::new()), Lookup::All(Vec::new())] {
+        assert!(releases.target("base", &nobody, now).is_err());
+    }
+    let (paths, now) = repository("paths-allowed");
+    let outside = paths.target("v2.0", &only("targets/releases"), now).unwrap_err();
+    assert!(matches!(outside, NotaryError::PathNotDelegated { .. }), "{outside}");
+}
+
+#[test]
+fn a_verified_repository_grows_old_and_names_tags_by_digest() {
+    let (plain, now) = repository("plain-1.0");
+    let target = plain.target("1.0", &Lookup::PreOrder, now).unwrap();
+    assert_eq!(plain.naming(&target.digest, &Lookup::PreOrder, now), std::slice::from_ref(&target));
+    assert!(plain.naming(&format!("sha256:{}", "0".repeat(64)), &Lookup::PreOrder, now).is_empty());
+    assert!(plain.target("1.0", &Lookup::PreOrder, target.expires - 1).is_ok());
+    let late = plain.target("1.0", &Lookup::PreOrder, target.expires).unwrap_err();
+    assert!(matches!(&late, NotaryError::Expired { role, .. } if role == "timestamp"), "{late}");
+    assert!(plain.naming(&target.digest, &Lookup::PreOrder, target.expires).is_empty());
+}
+
+#[test]
+fn what_was_seen_before_is_held_against_what_is_served() {
+    let cases = Cases::read();
+    let case = cases.cases.iter().find(|case| case["id"] == "plain-1.0").unwrap();
+    let (mut files, now) = (cases.files(&case["metadata"]), seconds(case["now"].as_str().unwrap()));
+    let (gun, pinned) = (case["gun"].as_str().unwrap(), pin(&files["root"]));
+    let (_, seen) = update(gun, pinned.clone(), Seen::default(), &files, now).unwrap();
+    let back = update(gun, pinned.clone(), seen.clone(), &files, now - 2 * 3600).unwrap_err();
+    assert!(matches!(back, NotaryError::ClockWentBack { .. }), "{back}");
+    let other =
+        update("registry.example/acme/other", pinned.clone(), Seen::default(), &files, now).unwrap_err();
+    assert_eq!(class(&other), "key", "{other}");
+    files.get_mut("root").unwrap().push('\n');
+    let changed = update(gun, pinned, seen, &files, now).unwrap_err();
+    assert!(matches!(changed, NotaryError::RootChanged { version: 1 }), "{changed}");
 }
