@@ -1,10 +1,26 @@
-//! A strict reader for the few DER structures that hold keys (ITU-T X.690 § 10: one encoding per value).
+//! A strict reader for the few DER structures that hold keys and certificates (ITU-T X.690 § 10: one encoding per
+//! value).
 
+pub(crate) const BOOLEAN: u8 = 0x01;
 pub(crate) const BIT_STRING: u8 = 0x03;
 pub(crate) const INTEGER: u8 = 0x02;
 pub(crate) const NULL: u8 = 0x05;
 pub(crate) const OBJECT_IDENTIFIER: u8 = 0x06;
+pub(crate) const OCTET_STRING: u8 = 0x04;
+pub(crate) const UTC_TIME: u8 = 0x17;
+pub(crate) const GENERALIZED_TIME: u8 = 0x18;
 pub(crate) const SEQUENCE: u8 = 0x30;
+pub(crate) const SET: u8 = 0x31;
+
+/// The tag of a context-specific element that holds others, `[number]`.
+pub(crate) const fn context(number: u8) -> u8 {
+    0xa0 | number
+}
+
+/// The tag of a context-specific element that holds a value itself, `[number] IMPLICIT`.
+pub(crate) const fn context_value(number: u8) -> u8 {
+    0x80 | number
+}
 
 /// Object identifiers of key algorithms and curves, encoded.
 pub(crate) mod oid {
@@ -71,6 +87,26 @@ impl<'a> Reader<'a> {
         self.element(tag).map(Reader::new)
     }
 
+    /// Tag and content of the next element, whatever it is; none of our formats has tags of several bytes.
+    pub(crate) fn any(&mut self) -> Option<(u8, &'a [u8])> {
+        let tag = self.peek().filter(|tag| tag & 0x1f != 0x1f)?;
+        Some((tag, self.element(tag)?))
+    }
+
+    /// Like [`Self::element`] for an OPTIONAL element: `Some(None)` when the next one has another tag.
+    pub(crate) fn optional(&mut self, tag: u8) -> Option<Option<&'a [u8]>> {
+        if self.peek() == Some(tag) { self.element(tag).map(Some) } else { Some(None) }
+    }
+
+    /// A BOOLEAN that is DEFAULT FALSE: DER leaves the default out and writes true as `ff`.
+    pub(crate) fn default_false(&mut self) -> Option<bool> {
+        match self.optional(BOOLEAN)? {
+            None => Some(false),
+            Some([0xff]) => Some(true),
+            Some(_) => None,
+        }
+    }
+
     /// A non-negative INTEGER without its sign byte.
     pub(crate) fn unsigned(&mut self) -> Option<&'a [u8]> {
         let content = self.element(INTEGER)?;
@@ -129,8 +165,6 @@ pub(crate) fn encode(tag: u8, content: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const OCTET_STRING: u8 = 4;
 
     fn octets(content: &[u8]) -> Vec<u8> {
         let length = u32::try_from(content.len()).expect("short").to_be_bytes();

@@ -102,3 +102,23 @@ pub const NOTARY_ROTATIONS_MAX: u64 = 256;
 
 /// Certificates in one Notary v1 root key (CVE-2026-32280: path building over a long chain).
 pub const NOTARY_CERTIFICATES_MAX: usize = 10;
+/// Certificates of one chain. Each costs a signature verification (CVE-2026-32280 bounds the same).
+pub const CHAIN_MAX: usize = 10;
+
+/// Extensions of one certificate, and entries of one list inside an extension.
+pub const EXTENSIONS_MAX: usize = 64;
+
+/// Bytes of a Notation envelope, JWS or COSE. Real ones have 2,000 to 20,000; an endless one was CVE-2023-33958.
+pub const NOTATION_ENVELOPE_BYTES_MAX: usize = 256 << 10;
+
+/// Items of one CBOR document: a map of a million labels costs memory before anything is verified.
+pub const CBOR_ITEMS_MAX: usize = 1_024;
+
+/// Nesting of CBOR. A COSE_Sign1 needs four levels.
+pub const CBOR_DEPTH_MAX: usize = 16;
+
+/// Bytes of a trust policy document.
+pub const TRUST_POLICY_BYTES_MAX: usize = 1 << 20;
+
+/// Certificates of one file of a trust store.
+pub const TRUST_ANCHORS_MAX: usize = 1_024;
