@@ -23,7 +23,12 @@ pub(crate) enum Decompress {
     /// RFC 1952.
     Gzip { gunzip: Box<Gunzip>, scratch: Vec<u8> },
     /// RFC 8878.
-    Zstd { decoder: Box<Decoder<'static>>, scratch: Vec<u8>, frame_open: bool },
+    Zstd {
+        decoder: Box<Decoder<'static>>,
+        scratch: Vec<u8>,
+        /// Bytes that complete the block begun; none between frames.
+        wanted: usize,
+    },
 }
 
 impl Decompress {
@@ -37,7 +42,7 @@ impl Decompress {
             Compression::Zstd => {
                 let mut decoder = Decoder::new().map_err(broken_zstd)?;
                 decoder.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG_MAX)).map_err(broken_zstd)?;
-                Self::Zstd { decoder: Box::new(decoder), scratch: vec![0; SCRATCH_BYTES], frame_open: false }
+                Self::Zstd { decoder: Box::new(decoder), scratch: vec![0; SCRATCH_BYTES], wanted: 0 }
             }
         })
     }
@@ -47,7 +52,7 @@ impl Decompress {
         match self {
             Self::Plain => bytes.chunks(SCRATCH_BYTES).try_for_each(|chunk| to.unpacked(chunk)),
             Self::Gzip { gunzip, scratch } => gunzip.feed(bytes, scratch, to),
-            Self::Zstd { decoder, scratch, frame_open } => feed_zstd(decoder, scratch, frame_open, bytes, to),
+            Self::Zstd { decoder, scratch, wanted } => feed_zstd(decoder, scratch, wanted, bytes, to),
         }
     }
 
@@ -56,40 +61,40 @@ impl Decompress {
         match self {
             Self::Plain => Ok(()),
             Self::Gzip { gunzip, .. } => gunzip.finish(),
-            Self::Zstd { frame_open: true, .. } => Err(Refusal::Truncated("a zstd frame has no end")),
-            Self::Zstd { frame_open: false, .. } => Ok(()),
+            Self::Zstd { wanted: 0, .. } => Ok(()),
+            Self::Zstd { .. } => Err(Refusal::Truncated("a zstd frame has no end")),
         }
     }
 }
 
 /// Frames that follow each other are one stream, and skippable frames unpack to nothing (RFC 8878 §3.1); the library
 /// does both, and refuses anything else after a frame.
+///
+/// It is given one block at a time: of a longer piece it would keep to itself what came out before the damage, and the
+/// first fault met, and with it the refusal, would depend on how the upload was cut.
 fn feed_zstd(
     decoder: &mut Decoder<'static>,
     scratch: &mut [u8],
-    frame_open: &mut bool,
-    bytes: &[u8],
+    wanted: &mut usize,
+    mut bytes: &[u8],
     to: &mut impl Unpacked,
 ) -> Result<(), Refusal> {
     if bytes.is_empty() {
         return Ok(());
     }
-    let mut input = InBuffer::around(bytes);
     loop {
-        let consumed_before = input.pos();
+        // The first byte of a frame goes in alone: a small frame that is there whole would be unpacked in one step.
+        let mut input = InBuffer::around(&bytes[..bytes.len().min((*wanted).max(1))]);
         let mut output = OutBuffer::around(&mut *scratch);
-        let hint = decoder.run(&mut input, &mut output);
-        let produced = output.pos();
-        let full = produced == scratch.len();
-        // What came out before any damage is read too: the refusal must not depend on how the upload was cut.
+        *wanted = decoder.run(&mut input, &mut output).map_err(broken_zstd)?;
+        let (consumed, produced) = (input.pos(), output.pos());
+        bytes = &bytes[consumed..];
         to.unpacked(&scratch[..produced])?;
-        let hint = hint.map_err(broken_zstd)?;
-        *frame_open = hint != 0;
-        // A hint of zero says that the frame is over and flushed; asking again would open the next frame.
-        if input.pos() == bytes.len() && (!full || hint == 0) {
+        // Nothing wanted says that the frame is over and flushed; asking again would open the next frame.
+        if bytes.is_empty() && (produced < scratch.len() || *wanted == 0) {
             return Ok(());
         }
-        if produced == 0 && input.pos() == consumed_before {
+        if produced == 0 && consumed == 0 {
             return Err(Refusal::BrokenZstd("no progress".to_owned()));
         }
     }
