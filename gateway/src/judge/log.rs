@@ -23,16 +23,19 @@ pub(super) struct Admissions(Mutex<HashMap<Decision, i64>>);
 impl Admissions {
     /// Whether the log does not say this yet.
     pub(super) fn is_news(&self, entry: &Decision) -> bool {
-        let key = Decision { at: 0, ..entry.clone() };
+        let told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let told_at = told.get(&Decision { at: 0, ..entry.clone() });
+        told_at.is_none_or(|&at| entry.at - at >= ADMISSION_REPEATED_SECONDS)
+    }
+
+    /// The log says it now.
+    pub(super) fn remember(&self, entry: Decision) {
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.get(&key).is_some_and(|&at| entry.at - at < ADMISSION_REPEATED_SECONDS) {
-            return false;
-        }
         if told.len() >= ADMISSIONS_MAX {
             told.clear();
         }
-        told.insert(key, entry.at);
-        true
+        let at = entry.at;
+        told.insert(Decision { at: 0, ..entry }, at);
     }
 }
 

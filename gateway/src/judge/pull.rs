@@ -32,7 +32,7 @@ impl Judge {
         tag: Option<&str>,
         row: &ManifestRow,
     ) -> Result<Verdict, JudgeError> {
-        self.ask(Checkpoint::Pull, repository, tag, row, Runtime::default()).await
+        self.ask(Checkpoint::Pull, repository, tag, row, Runtime::default(), &self.basis()).await
     }
 
     /// Asks `admit` about a stored manifest, for `caller` by way of `door`, and logs the answer.
@@ -48,7 +48,7 @@ impl Judge {
         runtime: Runtime,
     ) -> Result<Verdict, JudgeError> {
         let basis = self.basis();
-        let verdict = self.ask(Checkpoint::Admit, repository, tag, row, runtime).await?;
+        let verdict = self.ask(Checkpoint::Admit, repository, tag, row, runtime, &basis).await?;
         let entry = Decision {
             caller: asker.caller.to_owned(),
             door: asker.door.to_owned(),
@@ -64,11 +64,14 @@ impl Judge {
             )
         };
         if self.admissions.is_news(&entry) {
+            let written = entry.clone();
             self.records
                 .write(repository, move |connection| -> Result<(), RecordError> {
-                    log::append(connection, entry)
+                    log::append(connection, written)
                 })
                 .await?;
+            // Only now: had the write failed, the next answer would be given unlogged.
+            self.admissions.remember(entry);
         }
         Ok(verdict)
     }
@@ -80,8 +83,8 @@ impl Judge {
         tag: Option<&str>,
         row: &ManifestRow,
         runtime: Runtime,
+        basis: &Basis,
     ) -> Result<Verdict, JudgeError> {
-        let basis = self.basis();
         let judged = self.records.read(|connection| {
             manifests::verdict(connection, repository, &row.digest, basis.policy.digest())
         })?;
@@ -95,7 +98,7 @@ impl Judge {
                     serde_json::from_str(&text).map_err(|_| RecordError::Malformed { what: "denial" })?;
                 return Ok(Verdict::Deny(denial));
             }
-            Some(_) | None => self.weigh(repository, row, &basis).await?,
+            Some(_) | None => self.weigh(repository, row, basis).await?,
         };
         let weighed = !matches!(evidence.content, Content::Judged);
         evidence.tag = tag.map(str::to_owned);
@@ -104,7 +107,7 @@ impl Judge {
         let verdict = decide(checkpoint, &evidence, &basis.policy);
         self.count(checkpoint, denial_of(&verdict));
         if weighed {
-            self.keep_verdict(repository, &evidence, &basis).await?;
+            self.keep_verdict(repository, &evidence, basis).await?;
         }
         Ok(verdict)
     }

@@ -132,3 +132,14 @@ async fn each_admission_is_in_the_decision_log_and_a_repeated_one_once() {
     }
     assert_eq!(told(), [r#""docker" "allowed""#, r#""kubernetes" "allowed""#]);
 }
+
+#[tokio::test]
+async fn an_admission_that_cannot_be_logged_is_not_given_however_often_it_is_asked_for() {
+    let fixture = Fixture::new();
+    let digest = fixture.push("open/app", "1", &["a"]).await;
+    fixture.registry.records.close();
+    for _ in 0..2 {
+        let answer = ask_image(&fixture, &format!("registry.example/open/app@{digest}")).await;
+        assert_eq!(answer["decision"], "undecided", "{answer}");
+    }
+}
