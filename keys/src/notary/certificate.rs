@@ -1,14 +1,12 @@
 //! The few fields of an X.509 certificate that Notary v1 rests on (RFC 5280 § 4.1).
 
 use crate::der::{self, Reader};
-use crate::moment;
 use crate::trust_store::PublicKey;
+use crate::x509::time;
 
 const BOOLEAN: u8 = 0x01;
-const GENERALIZED_TIME: u8 = 0x18;
 const OCTET_STRING: u8 = 0x04;
 const SET: u8 = 0x31;
-const UTC_TIME: u8 = 0x17;
 const VERSION: u8 = 0xa0;
 const ISSUER_UNIQUE_ID: u8 = 0x81;
 const SUBJECT_UNIQUE_ID: u8 = 0x82;
@@ -117,31 +115,4 @@ fn is_authority(mut wrapper: Reader<'_>) -> Option<bool> {
         }
     }
     Some(authority)
-}
-
-/// UTCTime until 2049, GeneralizedTime after (RFC 5280 § 4.1.2.5), seconds and `Z` always present.
-fn time(reader: &mut Reader<'_>) -> Option<i64> {
-    let (digits, year) = match reader.element(UTC_TIME) {
-        Some(text) => {
-            let (year, rest) = text.split_at_checked(2)?;
-            let year = number(year)?;
-            (rest, if year < 50 { 2000 + year } else { 1900 + year })
-        }
-        None => {
-            let (year, rest) = reader.element(GENERALIZED_TIME)?.split_at_checked(4)?;
-            (rest, number(year)?)
-        }
-    };
-    let [month @ .., b'Z'] = digits else { return None };
-    if month.len() != 10 {
-        return None;
-    }
-    let mut pairs = month.chunks(2).map(number);
-    let mut next = || pairs.next()?;
-    moment::seconds([year, next()?, next()?, next()?, next()?, next()?])
-}
-
-fn number(digits: &[u8]) -> Option<i64> {
-    let text = std::str::from_utf8(digits).ok()?;
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }

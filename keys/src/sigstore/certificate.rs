@@ -4,12 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::SigstoreError;
 use crate::der::{self, Reader};
+use crate::x509::time;
 use crate::{json, limits};
 
 const CONTEXT_0: u8 = 0xa0;
@@ -20,8 +19,6 @@ const URI: u8 = 0x86;
 const BOOLEAN: u8 = 0x01;
 const OCTET_STRING: u8 = 0x04;
 const UTF8_STRING: u8 = 0x0c;
-const UTC_TIME: u8 = 0x17;
-const GENERALIZED_TIME: u8 = 0x18;
 
 /// Extended key usage code signing, 1.3.6.1.5.5.7.3.3.
 pub(crate) const CODE_SIGNING: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x03];
@@ -255,22 +252,4 @@ fn utf8_string(value: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(reader.element(UTF8_STRING)?).ok()?;
     reader.end()?;
     Some(text)
-}
-
-/// UTCTime or GeneralizedTime in the forms of RFC 5280 § 4.1.2.5: whole seconds, Z.
-fn time(reader: &mut Reader<'_>) -> Option<i64> {
-    let tag = reader.peek()?;
-    let text = std::str::from_utf8(reader.element(tag)?).ok()?.strip_suffix('Z')?;
-    text.bytes().all(|byte| byte.is_ascii_digit()).then_some(())?;
-    let (year, rest) = match (tag, text.len()) {
-        (UTC_TIME, 12) => {
-            let year: i16 = text.get(..2)?.parse().ok()?;
-            (if year < 50 { 2000 + year } else { 1900 + year }, text.get(2..)?)
-        }
-        (GENERALIZED_TIME, 14) => (text.get(..4)?.parse().ok()?, text.get(4..)?),
-        _ => return None,
-    };
-    let part = |at: usize| rest.get(at..at + 2)?.parse::<i8>().ok();
-    let moment = DateTime::new(year, part(0)?, part(2)?, part(4)?, part(6)?, part(8)?, 0).ok()?;
-    Some(moment.to_zoned(TimeZone::UTC).ok()?.timestamp().as_second())
 }
