@@ -45,6 +45,16 @@ pub struct ImageDescriptor<'a> {
     pub size: u64,
 }
 
+impl<'a> ImageDescriptor<'a> {
+    /// Statements of both bundle forms name an image by SHA-256 and nothing else.
+    fn sha256(&self) -> Result<&'a str, SignError> {
+        match digest::split(self.digest) {
+            Some(("sha256", hex)) => Ok(hex),
+            _ => Err(SignError::Digest(json::quote(self.digest))),
+        }
+    }
+}
+
 /// Bytes and the digest they are pushed under.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blob {
@@ -82,6 +92,9 @@ pub enum SignError {
     /// The manifest to add to is something else: it is not overwritten.
     #[error("existing signature manifest: {0}")]
     ExistingShape(&'static str),
+    /// A statement needs a predicate type, and that of signatures is made by signing only.
+    #[error("`{0}` is no predicate type of an attestation")]
+    PredicateType(String),
     /// The manifest to add to is full.
     #[error("existing signature manifest: it holds {0} signatures already; remove stale ones")]
     TooMany(usize),
@@ -165,15 +178,41 @@ impl Signer {
         annotations: &BTreeMap<String, String>,
         now: i64,
     ) -> Result<SignedArtifact, SignError> {
-        let wrong_digest = || SignError::Digest(json::quote(image.digest));
-        let ("sha256", hex) = digest::split(image.digest).ok_or_else(wrong_digest)? else {
-            return Err(wrong_digest());
-        };
+        let hex = image.sha256()?;
+        let subject = json!({ "digest": { "sha256": hex }, "annotations": annotations });
+        self.bundle(image, subject, SIGN_PREDICATE_TYPE, &json!({}), now)
+    }
+
+    /// Signs what `predicate` says about `image` (in-toto Statement 1) in the bundle form of cosign 3: a referrer with a
+    /// DSSE envelope. It never counts as a signature. `now` is seconds since 1970-01-01 UTC and stands in an unsigned
+    /// annotation.
+    pub fn attest_bundle(
+        &self,
+        image: ImageDescriptor<'_>,
+        predicate_type: &str,
+        predicate: &Value,
+        now: i64,
+    ) -> Result<SignedArtifact, SignError> {
+        if predicate_type.is_empty() || predicate_type == SIGN_PREDICATE_TYPE {
+            return Err(SignError::PredicateType(json::quote(predicate_type)));
+        }
+        let subject = json!({ "digest": { "sha256": image.sha256()? } });
+        self.bundle(image, subject, predicate_type, predicate, now)
+    }
+
+    fn bundle(
+        &self,
+        image: ImageDescriptor<'_>,
+        subject: Value,
+        predicate_type: &str,
+        predicate: &Value,
+        now: i64,
+    ) -> Result<SignedArtifact, SignError> {
         let statement = json!({
             "_type": STATEMENT_TYPE,
-            "subject": [{ "digest": { "sha256": hex }, "annotations": annotations }],
-            "predicateType": SIGN_PREDICATE_TYPE,
-            "predicate": {},
+            "subject": [subject],
+            "predicateType": predicate_type,
+            "predicate": predicate,
         });
         let statement = statement.to_string().into_bytes();
         let signature = self.sign(&pre_authentication_encoding(IN_TOTO_PAYLOAD_TYPE, &statement))?;
@@ -205,7 +244,7 @@ impl Signer {
             "subject": { "mediaType": image.media_type, "size": image.size, "digest": image.digest },
             "annotations": {
                 "dev.sigstore.bundle.content": "dsse-envelope",
-                "dev.sigstore.bundle.predicateType": SIGN_PREDICATE_TYPE,
+                "dev.sigstore.bundle.predicateType": predicate_type,
                 "org.opencontainers.image.created": rfc3339(now),
             },
         });

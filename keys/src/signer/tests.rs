@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::attestation::{self, UnverifiedAttestation};
 use crate::testing::*;
 use crate::verify::verify;
 
@@ -116,5 +117,36 @@ fn only_a_digest_is_signed() {
         assert_eq!(simple.err().map(|error| error.to_string().len() > 10), Some(true));
         let bundle = signer("p256").sign_bundle(ImageDescriptor { digest, ..IMAGE }, &no_annotations(), NOW);
         assert!(matches!(bundle, Err(SignError::Digest(_))), "{error}");
+    }
+}
+
+#[test]
+fn an_attestation_is_a_bundle_that_verifies_as_such_and_never_as_a_signature() {
+    let signer = signer("p256");
+    let says = json!({ "verificationResult": "PASSED" });
+    let artifact = signer.attest_bundle(IMAGE, "https://slsa.dev/verification_summary/v1", &says, 0).unwrap();
+    let manifest = parse(&artifact.manifest.bytes);
+    assert_eq!(
+        manifest["annotations"]["dev.sigstore.bundle.predicateType"],
+        "https://slsa.dev/verification_summary/v1"
+    );
+    let attestation = UnverifiedAttestation::SigstoreBundle {
+        manifest_digest: artifact.manifest.digest.clone(),
+        subject_digest: DIGEST.to_owned(),
+        bundle_digest: artifact.blobs[0].digest.clone(),
+        bundle_size: artifact.blobs[0].bytes.len() as u64,
+        bundle: artifact.blobs[0].bytes.clone(),
+    };
+    let found = attestation::verify(&[attestation], SUBJECT, &release(), NOW);
+    assert_eq!(found.verified[0].predicate(), &says);
+    let verification = verify(&candidates(&artifact), SUBJECT, &release(), NOW);
+    assert!(verification.verified.is_empty(), "{verification:?}");
+}
+
+#[test]
+fn the_predicate_type_of_signatures_is_signed_by_signing_only() {
+    for refused in ["", SIGN_PREDICATE_TYPE] {
+        let error = signer("p256").attest_bundle(IMAGE, refused, &json!({}), 0).unwrap_err();
+        assert_eq!(error, SignError::PredicateType(refused.to_owned()));
     }
 }
