@@ -36,7 +36,7 @@ fn store(key: &PrivateKey) -> TrustStore {
         repository_match: RepositoryMatch::Any,
         annotations: BTreeMap::new(),
     };
-    TrustStore { identities: vec![identity] }
+    TrustStore { identities: vec![identity], ..TrustStore::default() }
 }
 
 fn verification(criterion: &mut Criterion) {
@@ -92,7 +92,7 @@ fn keyless(criterion: &mut Criterion) {
         repository_match: RepositoryMatch::Any,
         annotations: BTreeMap::new(),
     };
-    let store = TrustStore { identities: vec![identity] };
+    let store = TrustStore { identities: vec![identity], ..TrustStore::default() };
     let mut found = cosign::bundle_layers(MANIFEST).expect("a manifest");
     let layer = found.layers.remove(0);
     let candidates = [layer.with_bundle(String::new(), found.subject_digest, BUNDLE.to_vec())];

@@ -213,7 +213,8 @@ fn check(
     let mut verified = Vec::new();
     let mut refusals = Vec::new();
     for voucher in vouchers {
-        match accept(voucher.identity, voucher.key, &claims, subject, now) {
+        let accepted = accept(voucher.identity, voucher.key, &claims, subject, now);
+        match accepted.and_then(|()| signers.check_revoked(&voucher)) {
             Ok(()) => verified.push(VerifiedAttestation {
                 identity: voucher.identity.name.clone(),
                 principal: voucher.identity.principal().to_owned(),

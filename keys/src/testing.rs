@@ -65,7 +65,7 @@ pub(crate) fn identity(name: &str, kinds: &[&str]) -> Identity {
 }
 
 pub(crate) fn store(identities: Vec<Identity>) -> TrustStore {
-    TrustStore { identities }
+    TrustStore { identities, ..TrustStore::default() }
 }
 
 /// A trust store that trusts the key `p256` as `release`.

@@ -4,6 +4,7 @@ mod public_key;
 
 use std::collections::BTreeMap;
 
+use crate::revocation::Revocations;
 use crate::signature::Subject;
 use crate::sigstore::CertificateTrust;
 
@@ -14,6 +15,8 @@ pub use public_key::{KeyAlgorithm, PublicKey, PublicKeyError};
 pub struct TrustStore {
     /// In the order of the policy file.
     pub identities: Vec<Identity>,
+    /// What no longer counts.
+    pub revocations: Revocations,
 }
 
 /// One named voucher.

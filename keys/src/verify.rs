@@ -9,6 +9,7 @@ use crate::cosign::bundle::BundleError;
 use crate::cosign::simple::SimpleError;
 use crate::cosign::{Claims, bundle, simple};
 use crate::moment::rfc3339;
+use crate::revocation::Revocation;
 use crate::signature::{SignatureForm, Subject, UnverifiedSignature, VerifiedSignature};
 use crate::sigstore::{self, Artifact};
 use crate::trust_store::{Identity, RepositoryMatch, TrustStore, TrustedKey};
@@ -110,7 +111,8 @@ fn check(
     let mut refusals = Vec::new();
     for voucher in vouchers {
         let identity = voucher.identity;
-        match accept(identity, voucher.key, &claims, subject, now) {
+        let accepted = accept(identity, voucher.key, &claims, subject, now);
+        match accepted.and_then(|()| signers.check_revoked(&voucher)) {
             Ok(()) => verified.push(VerifiedSignature {
                 identity: identity.name.clone(),
                 principal: identity.principal().to_owned(),
@@ -167,6 +169,8 @@ pub(crate) enum IdentityError {
     Repository { identity: String, repository: String, signed: String },
     #[error("a bundle signs no repository, and identity `{identity}` requires one: sign in the `.sig` form")]
     RepositoryNotSigned { identity: String },
+    #[error("{0}")]
+    Revoked(Box<Revocation>),
     #[error("the key of identity `{identity}` may vouch {window}, and it is {now}")]
     Window { identity: String, window: String, now: String },
 }

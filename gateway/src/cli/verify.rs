@@ -157,7 +157,7 @@ fn trust_store(args: &Args) -> anyhow::Result<TrustStore> {
         repository_match: repository_match.clone(),
         annotations: annotations.clone(),
     };
-    Ok(TrustStore { identities: vouchers.into_iter().map(identity).collect() })
+    Ok(TrustStore { identities: vouchers.into_iter().map(identity).collect(), ..TrustStore::default() })
 }
 
 fn by_key(file: &Path) -> anyhow::Result<(String, Vouches)> {

@@ -164,7 +164,7 @@ mod tests {
             repository_match: RepositoryMatch::Any,
             annotations: BTreeMap::new(),
         };
-        TrustStore { identities: vec![identity] }
+        TrustStore { identities: vec![identity], ..TrustStore::default() }
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use sigstore_types::Bundle;
 
+use super::IdentityError;
+use crate::revocation::{self, Revocations};
 use crate::sigstore::{self, Anchors, Artifact, CertificateIdentity, CertificateSigner, VerifiedBundle};
 use crate::trust_store::{Identity, PublicKey, TrustStore, TrustedKey, Vouches};
 use crate::{digest, limits};
@@ -11,6 +13,9 @@ const CERTIFICATE_COST: u32 = 24;
 
 /// What it costs to tell a forgery: one signature by a certificate's key, and the certificate's own.
 const ORIGIN_COST: u32 = 8;
+
+/// The extension of a certificate that names the build, as [`crate::sigstore::CertificateSigner`] calls it.
+const BUILD_RUN: &str = "run-invocation-uri";
 
 /// One identity whose signature it is.
 pub(crate) struct Voucher<'a> {
@@ -24,6 +29,7 @@ pub(crate) struct Voucher<'a> {
 
 /// The trust store, turned around.
 pub(crate) struct Signers<'a> {
+    revocations: &'a Revocations,
     keys: Vec<Key<'a>>,
     certificates: Vec<Certificates<'a>>,
     cost_left: u32,
@@ -65,11 +71,28 @@ impl<'a> Signers<'a> {
                 }
             }
         }
-        Self { keys, certificates, cost_left: limits::VERIFICATION_COST_MAX }
+        let revocations = &trust_store.revocations;
+        Self { revocations, keys, certificates, cost_left: limits::VERIFICATION_COST_MAX }
     }
 
     pub(crate) fn has_certificates(&self) -> bool {
         !self.certificates.is_empty()
+    }
+
+    /// Whether somebody who vouches has since been revoked.
+    pub(crate) fn check_revoked(&self, voucher: &Voucher<'_>) -> Result<(), IdentityError> {
+        let certificate = voucher.certificate.as_ref();
+        let extensions = certificate.and_then(VerifiedBundle::signer).map(|signer| &signer.extensions);
+        let signed = revocation::Signed {
+            identity: &voucher.identity.name,
+            key_id: &voucher.key_id,
+            build_run: extensions.and_then(|named| named.get(BUILD_RUN)).map(String::as_str),
+            times: certificate.map_or(&[], VerifiedBundle::times),
+        };
+        match self.revocations.of_signature(signed) {
+            Some(revocation) => Err(IdentityError::Revoked(Box::new(revocation.clone()))),
+            None => Ok(()),
+        }
     }
 
     /// 10. Whose signature it is. The algorithm is the key's; nothing in the signature chooses one.

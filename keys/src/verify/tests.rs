@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::cosign::{CERTIFICATE_ANNOTATION, CHAIN_ANNOTATION, SIGNATURE_ANNOTATION};
 use crate::keyring::KeyPair;
+use crate::revocation::{Revocation, Revocations, Revoked};
 use crate::testing::*;
 use crate::trust_store::Vouches;
 
@@ -380,4 +381,32 @@ proptest! {
         });
         prop_assert!(outcome(candidate, &release()).is_err());
     }
+}
+
+#[test]
+fn check_13_what_is_revoked_does_not_count_and_the_refusal_says_why() {
+    let key_id = key("p256").public_key().key_id();
+    for (of, expected) in [
+        (Revoked::Key(key_id), Some("is revoked: key leaked")),
+        (Revoked::Identity("release".to_owned()), Some("identity `release` is revoked: key leaked")),
+        (Revoked::Key(key("p384").public_key().key_id()), None),
+        (Revoked::BuildRun(String::new()), None),
+    ] {
+        let revocation = Revocation { of, since: None, until: None, reason: "key leaked".to_owned() };
+        let store = TrustStore { revocations: Revocations::new(vec![revocation]), ..release() };
+        for candidate in [simple("p256"), bundle("p256")] {
+            match expected {
+                Some(reason) => refused(candidate, &store, reason),
+                None => assert_eq!(verify(&[candidate], SUBJECT, &store, NOW).verified.len(), 1),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_key_proves_no_time_so_a_window_revokes_all_it_signed() {
+    let of = Revoked::Key(key("p256").public_key().key_id());
+    let revocation = Revocation { of, since: Some(NOW + 1), until: None, reason: "key leaked".to_owned() };
+    let store = TrustStore { revocations: Revocations::new(vec![revocation]), ..release() };
+    refused(simple("p256"), &store, "for what was signed from");
 }

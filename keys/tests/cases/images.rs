@@ -88,7 +88,7 @@ fn trust_store(policy: &Value, trust: &Path) -> TrustStore {
         }
         other => unreachable!("a case with policy {other}"),
     };
-    TrustStore { identities }
+    TrustStore { identities, ..TrustStore::default() }
 }
 
 /// What the case asks, and what was found, in words.
