@@ -17,6 +17,7 @@ pub mod serve;
 pub mod sign;
 pub mod verify;
 pub mod wait;
+pub mod withdraw;
 
 use std::io;
 use std::process::ExitCode;
@@ -61,6 +62,7 @@ enum Command {
     Sign(sign::Args),
     Verify(verify::Args),
     Wait(wait::Args),
+    Withdraw(withdraw::Args),
 }
 
 /// The caller's mistake: a wrong argument, an unreadable configuration. Ends the program with [`EXIT_USAGE`].
@@ -97,6 +99,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Sign(args) => sign::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Wait(args) => wait::run(&args),
+        Command::Withdraw(args) => withdraw::run(&args),
     }
 }
 

@@ -7,7 +7,8 @@
 //! | `pull` | as `release`, and: is it released, was it asked for as the rule's `pin` wants |
 //! | `admit` | as `pull`, and: may a container ask for this at run time |
 //!
-//! What cannot run (a signature, an SBOM, an index of such) is asked only for a rule, state and pin, and is never
+//! A revoked digest is refused at every one of them. What cannot run (a signature, an SBOM, an index of such) is asked
+//! besides only for a rule, state and pin, and is never
 //! admitted. What was judged before ([`evidence::Content::Judged`]) is not weighed again at `pull` and `admit`.
 
 pub mod assemble;
@@ -64,7 +65,8 @@ pub fn decide(checkpoint: Checkpoint, evidence: &Evidence, policy: &Policy) -> V
     let Some(rule) = policy.rule_for(&evidence.repository) else {
         return Verdict::Deny(Denial::new(evidence.reference(), checkpoint, vec![no_rule(evidence)]));
     };
-    let question = Question { checkpoint, evidence, rule };
+    let revocations = &policy.trust_store().revocations;
+    let question = Question { checkpoint, evidence, rule, revocations };
     let required = checks::required(&question);
     let mut tally = Tally { required: required.len(), ..Tally::default() };
     let exceptions = waivers::applicable(policy, &evidence.repository);
@@ -108,7 +110,7 @@ impl Tally {
     }
 
     fn verdict(mut self, question: &Question<'_>) -> Verdict {
-        let Question { checkpoint, evidence, rule } = question;
+        let Question { checkpoint, evidence, rule, .. } = question;
         Reason::sort(&mut self.warnings);
         self.warnings.truncate(REASONS_MAX);
         if self.required > 0 && self.satisfied == self.required && self.denials.is_empty() {

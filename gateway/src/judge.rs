@@ -4,10 +4,12 @@ mod evidence;
 mod log;
 mod pull;
 mod signatures;
+mod withdrawal;
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use keys::signature::VerifiedSignature;
 use rusqlite::Connection;
 use scanner::advisory::Advisories;
 use tokio::sync::Semaphore;
@@ -23,12 +25,13 @@ use crate::gate::verdict::{Admitted, Denial, Reason, Verdict};
 use crate::gate::{Checkpoint, decide};
 use crate::manifest::ManifestError;
 use crate::records::manifests::ManifestRow;
-use crate::records::{RecordError, Records, manifests};
+use crate::records::verdicts::VerdictRow;
+use crate::records::{RecordError, Records, manifests, verdicts};
 use crate::staging::{self, Push, StagingError};
 use crate::telemetry::Metrics;
 use evidence::FactsCache;
 use log::{Admissions, Asked};
-pub use pull::Asker;
+pub use pull::{Answer, Asker};
 
 /// How often a question is asked anew because policy or advisories changed while it was weighed.
 const CHANGES_MAX: usize = 4;
@@ -133,6 +136,16 @@ impl Basis {
     fn revision(&self) -> Option<String> {
         self.advisories.as_ref().map(|advisories| advisories.revision().digest.clone())
     }
+
+    /// A verdict about this evidence, to be kept; allowed unless a denial is put in. It holds until a key's window, a
+    /// certificate or an exception that it may rest on ends.
+    fn verdict_row(&self, evidence: &Evidence) -> VerdictRow {
+        let signatures = evidence.signatures.verified.iter().filter_map(VerifiedSignature::valid_until);
+        let ends = signatures.map(|last| last.saturating_add(1));
+        let until = ends.chain(self.policy.changes_after(evidence.as_of)).min();
+        let policy = self.policy.digest().to_owned();
+        VerdictRow { policy, advisories: self.revision(), denial: None, until }
+    }
 }
 
 impl Judge {
@@ -166,9 +179,9 @@ impl Judge {
         Arc::from(self.policy.load().digest())
     }
 
-    /// Whether `digest` is that of the policy in force.
-    pub(crate) fn is_policy(&self, digest: &str) -> bool {
-        self.policy.load().digest() == digest
+    /// Whether an answer that was given under the policy `digest`, to hold until `until`, still does.
+    pub(crate) fn holds(&self, digest: &str, until: Option<i64>) -> bool {
+        self.policy.load().digest() == digest && until.is_none_or(|until| self.clock.now() < until)
     }
 
     fn basis(&self) -> Basis {
@@ -282,6 +295,7 @@ impl Judge {
             Self::entry(asked(Checkpoint::Push), evidence, &allowed, &basis),
             Self::entry(asked(Checkpoint::Release), evidence, &release, &basis),
         ];
+        let kept = basis.verdict_row(evidence);
         let (judge, held, now) = (Arc::clone(self), Arc::clone(push), self.clock.now());
         let stored = self
             .records
@@ -294,7 +308,7 @@ impl Judge {
                 for entry in entries {
                     log::append(connection, entry)?;
                 }
-                apply_release(connection, &held.repository, &held.digest, &release, &basis, now)?;
+                apply_release(connection, &held.repository, &held.digest, &release, &kept, now)?;
                 Ok(true)
             })
             .await?;
@@ -310,12 +324,32 @@ impl Judge {
         related.sort();
         related.dedup();
         for digest in related {
-            if let Err(error) = self.try_release(&push.repository, &digest, &push.pushed_by).await {
+            if let Err(error) = self.ask_again(&push.repository, &digest, &push.pushed_by).await {
                 // The push itself is stored; the sweep asks again.
                 tracing::error!(repository = push.repository, digest, %error, "could not ask for a release");
                 self.metrics.error("release");
             }
         }
+    }
+
+    /// Something about a manifest has come: what is staged may now be released, and what was refused since its release
+    /// may be served again.
+    async fn ask_again(
+        self: &Arc<Self>,
+        repository: &str,
+        digest: &str,
+        caller: &str,
+    ) -> Result<(), JudgeError> {
+        let (held, about) = (repository.to_owned(), digest.to_owned());
+        self.records
+            .write(repository, move |connection| -> Result<(), RecordError> {
+                for name in manifests::children(connection, &held, &about)?.iter().chain([&about]) {
+                    verdicts::forget_denial(connection, &held, name)?;
+                }
+                Ok(())
+            })
+            .await?;
+        self.try_release(repository, digest, caller).await
     }
 
     /// Asks `release` about a staged manifest, and releases it if the answer is yes. What is not there, or not staged,
@@ -339,6 +373,7 @@ impl Judge {
             let asked = Asked { caller, checkpoint: Checkpoint::Release };
             let entry = Self::entry(asked, &evidence, &verdict, &basis);
             let swept = caller == SWEEP;
+            let kept = basis.verdict_row(&evidence);
             let (judge, name, held, now) =
                 (Arc::clone(self), digest.to_owned(), repository.to_owned(), self.clock.now());
             let settled = self
@@ -351,7 +386,7 @@ impl Judge {
                     if !swept || matches!(verdict, Verdict::Allow(_)) {
                         log::append(connection, entry)?;
                     }
-                    apply_release(connection, &held, &name, &verdict, &basis, now)?;
+                    apply_release(connection, &held, &name, &verdict, &kept, now)?;
                     Ok(true)
                 })
                 .await?;
@@ -431,7 +466,7 @@ fn apply_release(
     repository: &str,
     digest: &str,
     verdict: &Verdict,
-    basis: &Basis,
+    kept: &VerdictRow,
     now: i64,
 ) -> Result<(), JudgeError> {
     match verdict {
@@ -445,19 +480,10 @@ fn apply_release(
                 Err(StagingError::Withdrawn { .. }) => return Ok(()),
                 other => other?,
             };
-            let (policy, revision) = (basis.policy.digest(), basis.revision());
             let mut names = manifests::children(connection, repository, digest)?;
             names.push(digest.to_owned());
             for name in names {
-                manifests::put_verdict(
-                    connection,
-                    repository,
-                    &name,
-                    policy,
-                    revision.as_deref(),
-                    None,
-                    now,
-                )?;
+                verdicts::put(connection, repository, &name, kept, now)?;
             }
         }
     }

@@ -4,6 +4,8 @@ pub mod blobs;
 pub mod decisions;
 pub mod manifests;
 pub mod schema;
+pub mod verdicts;
+pub mod withdrawals;
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};

@@ -11,6 +11,7 @@ mod referrers;
 mod tags;
 mod uploads;
 mod warm;
+mod withdrawals;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -264,6 +265,13 @@ impl Registry {
             (Target::Upload(name, id), &Method::PATCH) => uploads::patch(&request, name, id, body).await,
             (Target::Upload(name, id), &Method::PUT) => uploads::put(&request, name, id, body).await,
             (Target::Upload(name, id), &Method::DELETE) => uploads::cancel(&request, name, id).await,
+            (Target::Withdrawal(name, digest), _) if reads => withdrawals::show(&request, name, digest),
+            (Target::Withdrawal(name, digest), &Method::PUT) => {
+                withdrawals::put(&request, name, digest, body).await
+            }
+            (Target::Withdrawal(name, digest), &Method::DELETE) => {
+                withdrawals::delete(&request, name, digest).await
+            }
             (Target::Uploads(name), &Method::POST) => uploads::post(&request, name, body).await,
             _ => Err(ApiError::new(Code::Unsupported, format!("{method} is not supported here"))),
         }

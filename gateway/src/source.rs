@@ -5,6 +5,7 @@ pub mod archive;
 pub mod attestations;
 pub mod credentials;
 mod docker_archive;
+pub mod gateway;
 mod oci_layout;
 pub mod publish;
 pub mod registry;

@@ -5,7 +5,8 @@
 //!
 //! ```text
 //! (nothing) --stage--> staged --release--> released --withdraw--> withdrawn
-//!                        '--------------- erase ---------------------'
+//!                        ^ '-------------- erase ---------------------' |
+//!                        '------------------ restore -------------------'
 //! ```
 
 use rusqlite::Connection;
@@ -13,7 +14,8 @@ use rusqlite::Connection;
 use crate::gate::evidence::State;
 use crate::gate::verdict::Admitted;
 use crate::manifest::Manifest;
-use crate::records::{RecordError, blobs, manifests};
+use crate::records::withdrawals::WithdrawalRow;
+use crate::records::{RecordError, blobs, manifests, withdrawals};
 
 /// Most manifests about one subject. Whoever verifies must read them all; ten thousand signatures on one digest are an
 /// attack.
@@ -173,15 +175,45 @@ pub fn release(connection: &Connection, repository: &str, proof: &Admitted) -> R
     Ok(changed)
 }
 
-/// Released (or staged) → withdrawn: consumers no longer see it; pushing or signing it again does not bring it back.
+/// Released (or staged) → withdrawn: consumers no longer see it; pushing or signing it again does not bring it back. An
+/// index takes with it what no other index of the repository lists.
 ///
 /// # Errors
 /// When it is not there.
-pub fn withdraw(connection: &Connection, repository: &str, digest: &str) -> Result<(), StagingError> {
+pub fn withdraw(
+    connection: &Connection,
+    repository: &str,
+    withdrawal: &WithdrawalRow,
+) -> Result<(), StagingError> {
+    let digest = &withdrawal.cause;
     if manifests::find(connection, repository, digest)?.is_none() {
-        return Err(StagingError::Gone { digest: digest.to_owned() });
+        return Err(StagingError::Gone { digest: digest.clone() });
     }
-    Ok(manifests::set_state(connection, repository, digest, State::Withdrawn)?)
+    let mut taken = vec![digest.clone()];
+    for child in manifests::children(connection, repository, digest)? {
+        if manifests::parents(connection, repository, &child)?.iter().all(|parent| parent == digest) {
+            taken.push(child);
+        }
+    }
+    for digest in taken {
+        manifests::set_state(connection, repository, &digest, State::Withdrawn)?;
+        withdrawals::put(connection, repository, &digest, withdrawal)?;
+    }
+    Ok(())
+}
+
+/// Withdrawn → staged, for what was withdrawn because of `cause`; gives the digests, `cause` last, so that whoever asks
+/// for their release finds the platforms of an index released before it.
+///
+/// # Errors
+/// When the records fail.
+pub fn restore(connection: &Connection, repository: &str, cause: &str) -> Result<Vec<String>, StagingError> {
+    let mut restored = withdrawals::take(connection, repository, cause)?;
+    restored.sort_by_key(|digest| digest == cause);
+    for digest in &restored {
+        manifests::set_state(connection, repository, digest, State::Staged)?;
+    }
+    Ok(restored)
 }
 
 /// Any state → nothing: the manifest and the tags that point at it are gone for everybody.

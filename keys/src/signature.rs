@@ -74,6 +74,8 @@ pub struct VerifiedSignature {
     pub(crate) key_id: String,
     pub(crate) signer: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) valid_until: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) certificate: Option<VerifiedBundle>,
 }
 
@@ -101,6 +103,12 @@ impl VerifiedSignature {
     /// What proves a certificate identity: its holder, the times, the log entries. `None` for a key.
     pub fn certificate(&self) -> Option<&VerifiedBundle> {
         self.certificate.as_ref()
+    }
+
+    /// The last moment at which it counts, seconds since 1970-01-01 UTC, as its key's window or its certificate says;
+    /// `None`: no end is known. Whoever keeps an answer that rests on it asks again afterwards.
+    pub fn valid_until(&self) -> Option<i64> {
+        self.valid_until
     }
 
     /// Who signed, in words: the key, or the certificate's subject and issuer.

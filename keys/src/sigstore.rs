@@ -73,6 +73,8 @@ pub enum Artifact<'a> {
 pub struct VerifiedBundle {
     pub(crate) signer: Option<CertificateSigner>,
     pub(crate) times: Vec<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) valid_until: Option<i64>,
     pub(crate) entries: Vec<LogPosition>,
     #[serde(skip)]
     pub(crate) statement: Option<Vec<u8>>,
@@ -110,6 +112,12 @@ impl VerifiedBundle {
     /// Proven times of the signature, seconds since 1970-01-01 UTC: by the log, by timestamp authorities.
     pub fn times(&self) -> &[i64] {
         &self.times
+    }
+
+    /// The moment after which it no longer verifies, seconds since 1970-01-01 UTC: the end of a certificate that nothing
+    /// proves to have been valid at signing time. `None`: a proven time stands for good.
+    pub fn valid_until(&self) -> Option<i64> {
+        self.valid_until
     }
 
     /// The log entries that were verified.

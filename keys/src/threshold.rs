@@ -112,6 +112,7 @@ mod tests {
             key_id: next(),
             form: SignatureForm::CosignSimple,
             subject_digest: String::new(),
+            valid_until: None,
             signer: String::new(),
             certificate: None,
         }

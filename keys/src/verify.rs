@@ -117,6 +117,7 @@ fn check(
                 identity: identity.name.clone(),
                 principal: identity.principal().to_owned(),
                 form,
+                valid_until: voucher.valid_until(),
                 subject_digest: subject.digest.to_owned(),
                 key_id: voucher.key_id,
                 signer: voucher.signer,

@@ -8,6 +8,7 @@ use oci_distribution::secrets::RegistryAuth;
 use super::UsageError;
 use crate::reference::ImageReference;
 use crate::source::credentials;
+use crate::source::gateway::Gateway;
 use crate::source::registry::{Access, PlainHttp, Remote};
 
 /// How to reach the registry.
@@ -51,7 +52,16 @@ impl RegistryAccess {
         self.connect(reference, auth)
     }
 
+    /// A client for what a gateway offers beside a registry's endpoints.
+    pub(super) fn gateway(&self, reference: &ImageReference) -> anyhow::Result<Gateway> {
+        Ok(Gateway::connect(reference, &self.access(self.auth(reference.registry())?)?)?)
+    }
+
     fn connect(&self, reference: &ImageReference, auth: RegistryAuth) -> anyhow::Result<Remote> {
+        Ok(Remote::connect(reference, self.access(auth)?)?)
+    }
+
+    fn access(&self, auth: RegistryAuth) -> anyhow::Result<Access> {
         let certificate_authorities = match &self.ca_file {
             Some(file) => std::fs::read(file)
                 .with_context(|| UsageError(format!("cannot read `--ca-file {}`", file.display())))?,
@@ -59,7 +69,7 @@ impl RegistryAccess {
         };
         let insecure_plain_http =
             if self.insecure_plain_http { PlainHttp::Anywhere } else { PlainHttp::Loopback };
-        Ok(Remote::connect(reference, Access { auth, certificate_authorities, insecure_plain_http })?)
+        Ok(Access { auth, certificate_authorities, insecure_plain_http })
     }
 
     fn given(&self) -> anyhow::Result<Option<RegistryAuth>> {

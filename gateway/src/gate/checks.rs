@@ -5,12 +5,15 @@ mod image;
 mod integrity;
 mod permission;
 mod pin;
+mod revocation;
 mod runtime;
 mod secret;
 mod signature;
 mod state;
 mod unknown;
 mod vulnerability;
+
+use keys::revocation::Revocations;
 
 use super::Checkpoint;
 use super::evidence::{Content, Evidence, ImageFacts};
@@ -23,6 +26,7 @@ pub(super) struct Question<'a> {
     pub(super) checkpoint: Checkpoint,
     pub(super) evidence: &'a Evidence,
     pub(super) rule: &'a Rule,
+    pub(super) revocations: &'a Revocations,
 }
 
 impl Question<'_> {
@@ -127,7 +131,7 @@ const IMAGE_CHECKS: [ImageCheck; 12] = [
 
 /// The checks that must be satisfied; never empty.
 pub(super) fn required<'a>(question: &Question<'a>) -> Vec<Check<'a>> {
-    let mut checks = vec![Check::Whole(state::content)];
+    let mut checks = vec![Check::Whole(state::content), Check::Whole(revocation::revocation)];
     let judged = matches!(question.evidence.content, Content::Judged);
     let images = images(&question.evidence.content);
     if matches!(question.checkpoint, Checkpoint::Pull | Checkpoint::Admit) {

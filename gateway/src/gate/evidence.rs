@@ -24,6 +24,8 @@ pub struct Evidence {
     pub parents: Vec<String>,
     /// Where it stands; [`State::Unknown`] for doors that ask without a store.
     pub state: State,
+    /// Why it was withdrawn, where that is known.
+    pub withdrawn_because: Option<String>,
     /// What the caller asks to do with it (admission only).
     pub runtime: Runtime,
 }
@@ -45,6 +47,7 @@ impl Evidence {
             signatures: Verification::default(),
             parents: Vec::new(),
             state: State::Unknown,
+            withdrawn_because: None,
             runtime: Runtime::default(),
         }
     }

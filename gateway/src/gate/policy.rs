@@ -8,6 +8,7 @@ mod identity;
 mod keyless;
 mod pattern;
 mod reader;
+mod revocation;
 mod rule;
 mod starter;
 mod values;
@@ -18,8 +19,9 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use keys::revocation::Revocations;
 use keys::sigstore::TrustRoot;
-use keys::trust_store::TrustStore;
+use keys::trust_store::{Identity, TrustStore};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use toml::de::DeTable;
@@ -118,6 +120,15 @@ impl Policy {
         self.rules.iter().find(|rule| rule.images.iter().any(|pattern| pattern.matches(repository)))
     }
 
+    /// The next moment after `now` at which this policy may answer differently about the same evidence, because a key's
+    /// window opens or ends or an exception ends; `None`: never. Both in seconds since 1970-01-01 UTC.
+    pub fn changes_after(&self, now: i64) -> Option<i64> {
+        let keys = self.trust_store.identities.iter().flat_map(Identity::keys);
+        let windows = keys.flat_map(|key| [key.not_before, key.not_after.map(|end| end.saturating_add(1))]);
+        let exceptions = self.exceptions.iter().map(|exception| Some(exception.ends_at()));
+        windows.chain(exceptions).flatten().filter(|&moment| moment > now).min()
+    }
+
     /// What is in force, defaults filled in, for `policy check` and `config check`.
     pub fn effective(&self) -> impl Serialize + '_ {
         #[derive(Serialize)]
@@ -126,9 +137,10 @@ impl Policy {
             identities: &'a [IdentitySummary],
             rules: &'a [Rule],
             exceptions: &'a [Exception],
+            revocations: &'a Revocations,
         }
-        let Self { digest, identities, rules, exceptions, .. } = self;
-        Effective { digest, identities, rules, exceptions }
+        let Self { digest, trust_store, identities, rules, exceptions } = self;
+        Effective { digest, identities, rules, exceptions, revocations: &trust_store.revocations }
     }
 }
 
@@ -183,6 +195,10 @@ fn parse_document(
         rule::refuse_hidden(&rule, &rules, &place, mistakes);
         rules.push(rule);
     }
+    let revocations = sections(&mut root, "revocation", mistakes);
+    let revocations =
+        revocations.into_iter().filter_map(|section| revocation::parse(section, &names, mistakes)).collect();
+    trust_store.revocations = Revocations::new(revocations);
     let exceptions = sections(&mut root, "exception", mistakes);
     let exceptions =
         exceptions.into_iter().filter_map(|section| exception::parse(section, mistakes)).collect();

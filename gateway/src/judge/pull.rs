@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
+use rusqlite::Connection;
+
 use super::log::{self, Asked};
 use super::{Basis, Judge, JudgeError, denial_of};
 use crate::decisions::Decision;
 use crate::gate::evidence::{Content, Evidence, Runtime, State};
 use crate::gate::verdict::Verdict;
 use crate::gate::{Checkpoint, decide};
-use crate::records::RecordError;
-use crate::records::manifests::{self, ManifestRow, VerdictRow};
+use crate::records::manifests::ManifestRow;
+use crate::records::verdicts::{self, VerdictRow};
+use crate::records::{RecordError, withdrawals};
 
 /// Who wants to run an image.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +21,16 @@ pub struct Asker<'a> {
     pub caller: &'a str,
     /// `kubernetes` or `docker`.
     pub door: &'a str,
+}
+
+/// A verdict, and how long it may be repeated without asking.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// From this moment on it must be asked for again, seconds since 1970-01-01 UTC; `None`: only when the policy or the
+    /// repository changes.
+    pub until: Option<i64>,
 }
 
 impl Judge {
@@ -31,7 +44,7 @@ impl Judge {
         repository: &str,
         tag: Option<&str>,
         row: &ManifestRow,
-    ) -> Result<Verdict, JudgeError> {
+    ) -> Result<Answer, JudgeError> {
         self.ask(Checkpoint::Pull, repository, tag, row, Runtime::default(), &self.basis()).await
     }
 
@@ -48,7 +61,8 @@ impl Judge {
         runtime: Runtime,
     ) -> Result<Verdict, JudgeError> {
         let basis = self.basis();
-        let verdict = self.ask(Checkpoint::Admit, repository, tag, row, runtime, &basis).await?;
+        let Answer { verdict, .. } =
+            self.ask(Checkpoint::Admit, repository, tag, row, runtime, &basis).await?;
         let entry = Decision {
             caller: asker.caller.to_owned(),
             door: asker.door.to_owned(),
@@ -84,19 +98,21 @@ impl Judge {
         row: &ManifestRow,
         runtime: Runtime,
         basis: &Basis,
-    ) -> Result<Verdict, JudgeError> {
-        let judged = self.records.read(|connection| {
-            manifests::verdict(connection, repository, &row.digest, basis.policy.digest())
-        })?;
+    ) -> Result<Answer, JudgeError> {
+        let (policy, now) = (basis.policy.digest(), self.clock.now());
+        let judged = self
+            .records
+            .read(|connection| verdicts::find(connection, repository, &row.digest, policy, now))?;
+        let mut until = judged.as_ref().and_then(|judged| judged.until);
         let mut evidence = match judged {
             // Not released: the state alone refuses it, no facts are needed.
-            _ if row.state != State::Released => self.judged(repository, &row.digest),
+            _ if row.state != State::Released => self.unreleased(repository, row)?,
             Some(VerdictRow { denial: None, .. }) => self.judged(repository, &row.digest),
             // Refused before, with the same knowledge: asking again and again must not cost a scan each time.
-            Some(VerdictRow { denial: Some(text), advisories }) if advisories == basis.revision() => {
+            Some(VerdictRow { denial: Some(text), advisories, .. }) if advisories == basis.revision() => {
                 let denial =
                     serde_json::from_str(&text).map_err(|_| RecordError::Malformed { what: "denial" })?;
-                return Ok(Verdict::Deny(denial));
+                return Ok(Answer { verdict: Verdict::Deny(denial), until });
             }
             Some(_) | None => self.weigh(repository, row, basis).await?,
         };
@@ -107,33 +123,44 @@ impl Judge {
         let verdict = decide(checkpoint, &evidence, &basis.policy);
         self.count(checkpoint, denial_of(&verdict));
         if weighed {
-            self.keep_verdict(repository, &evidence, basis).await?;
+            until = self.keep_verdict(repository, &evidence, basis).await?;
         }
-        Ok(verdict)
+        Ok(Answer { verdict, until })
     }
 
-    /// Keeps the release verdict of an image that was released under another policy, and logs it.
+    /// Keeps the release verdict of an image that was released under another policy, and logs it. Gives the moment until
+    /// which it holds.
     async fn keep_verdict(
         &self,
         repository: &str,
         evidence: &Evidence,
         basis: &Basis,
-    ) -> Result<(), JudgeError> {
+    ) -> Result<Option<i64>, JudgeError> {
         let verdict = decide(Checkpoint::Release, evidence, &basis.policy);
         let asked = Asked { caller: "policy", checkpoint: Checkpoint::Release };
         let entry = Self::entry(asked, evidence, &verdict, basis);
         let denial = denial_of(&verdict).and_then(|denial| serde_json::to_string(denial).ok());
         let (held, digest, now) = (repository.to_owned(), evidence.digest.clone(), self.clock.now());
-        let (policy, revision) = (basis.policy.digest().to_owned(), basis.revision());
+        let kept = VerdictRow { denial, ..basis.verdict_row(evidence) };
+        let until = kept.until;
         self.records
             .write(repository, move |connection| -> Result<(), RecordError> {
-                let before = manifests::verdict(connection, &held, &digest, &policy)?;
-                let (revision, denial) = (revision.as_deref(), denial.as_deref());
-                manifests::put_verdict(connection, &held, &digest, &policy, revision, denial, now)?;
+                let before = verdicts::find(connection, &held, &digest, &kept.policy, now)?;
+                verdicts::put(connection, &held, &digest, &kept, now)?;
                 // Said before: a denial that is asked for again and again must not swell the log.
                 if before.is_some() { Ok(()) } else { log::append(connection, entry) }
             })
             .await?;
-        Ok(())
+        Ok(until)
+    }
+
+    /// What is to be known about a manifest that is not released: where it stands, and why if it was withdrawn.
+    fn unreleased(&self, repository: &str, row: &ManifestRow) -> Result<Evidence, JudgeError> {
+        let mut evidence = self.judged(repository, &row.digest);
+        if row.state == State::Withdrawn {
+            let why = |connection: &Connection| withdrawals::find(connection, repository, &row.digest);
+            evidence.withdrawn_because = self.records.read(why)?.map(|row| row.reason);
+        }
+        Ok(evidence)
     }
 }

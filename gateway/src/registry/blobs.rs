@@ -26,24 +26,24 @@ pub(super) async fn read(asked: &Asked<'_>, name: &str, digest: &Digest) -> Resu
     let registry = asked.registry;
     let view = asked.view(name);
     if let Some(blob) = registry.warm.blob(name, digest.as_str(), view)
-        && registry.judge.is_policy(&blob.policy)
+        && registry.judge.holds(&blob.policy, blob.until)
     {
         return send(asked, &blob, digest);
     }
     let changes = registry.warm.changes();
     let policy = registry.judge.policy_digest();
-    match access(registry, asked.caller, name, digest).await? {
-        BlobAccess::Granted => {}
+    let until = match access(registry, asked.caller, name, digest).await? {
+        BlobAccess::Granted { until } => until,
         BlobAccess::Denied(denial) => return Err(ApiError::denied(&denial)),
         BlobAccess::Unreleased => {
             let message = format!("no released image of `{name}` names blob `{digest}`");
             return Err(ApiError::new(Code::Denied, message));
         }
         BlobAccess::Unknown => return Err(unknown(name, digest)),
-    }
+    };
     let opened = registry.blobs.open_blob(digest).map_err(|error| ApiError::internal(&error))?;
     let (file, size) = opened.ok_or(RecordError::Malformed { what: "blob without file" })?;
-    let blob = Arc::new(WarmBlob { headers: headers(digest)?, file: Arc::new(file), size, policy });
+    let blob = Arc::new(WarmBlob { headers: headers(digest)?, file: Arc::new(file), size, policy, until });
     registry.warm.keep_blob(name, digest.as_str(), view, changes, &blob);
     send(asked, &blob, digest)
 }
@@ -53,7 +53,10 @@ pub(super) enum BlobAccess {
     /// Every released manifest that names it is refused now.
     Denied(Denial),
     /// Yes.
-    Granted,
+    Granted {
+        /// See [`crate::judge::Answer::until`].
+        until: Option<i64>,
+    },
     /// It is not in the repository.
     Unknown,
     /// It is there, but no released manifest names it.
@@ -83,12 +86,13 @@ pub(super) async fn access(
         return Ok(BlobAccess::Unknown);
     }
     if producer {
-        return Ok(BlobAccess::Granted);
+        return Ok(BlobAccess::Granted { until: None });
     }
     let mut refused = None;
     for row in &naming {
-        match registry.judge.pull(name, None, row).await? {
-            Verdict::Allow(_) => return Ok(BlobAccess::Granted),
+        let answer = registry.judge.pull(name, None, row).await?;
+        match answer.verdict {
+            Verdict::Allow(_) => return Ok(BlobAccess::Granted { until: answer.until }),
             Verdict::Deny(denial) => refused = Some(denial),
         }
     }

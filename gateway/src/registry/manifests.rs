@@ -37,7 +37,7 @@ pub(super) async fn read(asked: &Asked<'_>, name: &str, reference: &Reference) -
     let view = asked.view(name);
     let registry = asked.registry;
     if let Some(manifest) = registry.warm.manifest(name, reference.as_str(), view)
-        && registry.judge.is_policy(&manifest.policy)
+        && registry.judge.holds(&manifest.policy, manifest.until)
     {
         return Ok(send(asked, &manifest));
     }
@@ -53,8 +53,11 @@ pub(super) async fn read(asked: &Asked<'_>, name: &str, reference: &Reference) -
                 Reference::Digest(_) => None,
                 Reference::Tag(tag) => Some(tag.as_str()),
             };
-            match registry.judge.pull(name, tag, &row).await? {
-                Verdict::Allow(proof) => for_consumer(asked, &proof, &row, policy)?,
+            let answer = registry.judge.pull(name, tag, &row).await?;
+            match answer.verdict {
+                Verdict::Allow(proof) => {
+                    WarmManifest { until: answer.until, ..for_consumer(asked, &proof, &row, policy)? }
+                }
                 Verdict::Deny(denial) => return Err(ApiError::denied(&denial)),
             }
         }
@@ -158,7 +161,7 @@ fn load(asked: &Asked<'_>, row: &ManifestRow, policy: Arc<str>) -> Result<WarmMa
     headers.insert(CONTENT_DIGEST, value(row.digest.clone())?);
     headers.insert(header::ETAG, value(format!("\"{}\"", row.digest))?);
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
-    Ok(WarmManifest { headers, bytes: Bytes::from(bytes), policy })
+    Ok(WarmManifest { headers, bytes: Bytes::from(bytes), policy, until: None })
 }
 
 fn send(asked: &Asked<'_>, manifest: &WarmManifest) -> Response {

@@ -27,6 +27,8 @@ pub(super) enum Target<'a> {
     Upload(&'a str, &'a str),
     /// `/v2/<name>/blobs/uploads/`
     Uploads(&'a str),
+    /// `/v2/<name>/_portcullis/withdrawals/<digest>`
+    Withdrawal(&'a str, Digest),
 }
 
 /// How a manifest is named.
@@ -89,6 +91,10 @@ pub(super) fn parse(path: &str) -> Result<Target<'_>, PathError> {
         "blobs" => Ok(Target::Blob(repository(before)?, digest(last)?)),
         "manifests" => Ok(Target::Manifest(repository(before)?, reference(last)?)),
         "referrers" => Ok(Target::Referrers(repository(before)?, digest(last)?)),
+        "withdrawals" if before.ends_with("/_portcullis") => {
+            let name = before.strip_suffix("/_portcullis").unwrap_or_default();
+            Ok(Target::Withdrawal(repository(name)?, digest(last)?))
+        }
         "tags" if last == "list" => Ok(Target::Tags(repository(before)?)),
         _ => Err(PathError::Unknown),
     }
@@ -152,6 +158,7 @@ mod tests {
             (format!("a/blobs/{DIGEST}"), Target::Blob("a", digest())),
             (format!("a/blobs/{}", DIGEST.replace(':', "%3A")), Target::Blob("a", digest())),
             (format!("a/referrers/{DIGEST}"), Target::Referrers("a", digest())),
+            (format!("a/b/_portcullis/withdrawals/{DIGEST}"), Target::Withdrawal("a/b", digest())),
             ("a/blobs/uploads/".into(), Target::Uploads("a")),
             ("a/blobs/uploads".into(), Target::Uploads("a")),
             ("a/blobs/uploads/0f".into(), Target::Upload("a", "0f")),
@@ -187,6 +194,8 @@ mod tests {
             "a/manifests/sha256:abc",
             "a/blobs/latest",
             "a/referrers/latest",
+            "a/_portcullis/withdrawals/latest",
+            "_portcullis/withdrawals/latest",
             "a/b/c",
         ] {
             assert!(parse(path).is_err(), "{path}");

@@ -77,7 +77,7 @@ async fn may_see(asked: &Asked<'_>, name: &str, row: &ManifestRow) -> Result<boo
     if row.state != State::Released {
         return Ok(false);
     }
-    Ok(matches!(asked.registry.judge.pull(name, None, row).await?, Verdict::Allow(_)))
+    Ok(matches!(asked.registry.judge.pull(name, None, row).await?.verdict, Verdict::Allow(_)))
 }
 
 fn descriptor(row: &ManifestRow) -> Value {

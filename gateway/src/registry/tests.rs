@@ -5,4 +5,5 @@ mod attacks;
 mod fixture;
 mod gate;
 mod keyless;
+mod life;
 mod protocol;

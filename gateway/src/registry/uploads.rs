@@ -51,7 +51,7 @@ async fn try_mount(asked: &Asked<'_>, name: &str, from: &str, digest: &Digest) -
     if !asked.caller.may(Action::Pull, from) {
         return Ok(false);
     }
-    if !matches!(access(asked.registry, asked.caller, from, digest).await?, BlobAccess::Granted) {
+    if !matches!(access(asked.registry, asked.caller, from, digest).await?, BlobAccess::Granted { .. }) {
         return Ok(false);
     }
     let (repository, digest, now) = (name.to_owned(), digest.to_string(), asked.registry.clock.now());

@@ -24,6 +24,8 @@ pub(super) struct WarmManifest {
     pub(super) headers: HeaderMap,
     pub(super) bytes: Bytes,
     pub(super) policy: Arc<str>,
+    /// See [`crate::judge::Answer::until`].
+    pub(super) until: Option<i64>,
 }
 
 /// A blob that may be sent.
@@ -33,6 +35,8 @@ pub(super) struct WarmBlob {
     pub(super) file: Arc<File>,
     pub(super) size: u64,
     pub(super) policy: Arc<str>,
+    /// See [`crate::judge::Answer::until`].
+    pub(super) until: Option<i64>,
 }
 
 type Shelf<T> = HashMap<Box<str>, HashMap<Box<str>, [Option<Arc<T>>; 2]>>;
@@ -133,7 +137,12 @@ mod tests {
     use super::*;
 
     fn manifest() -> Arc<WarmManifest> {
-        Arc::new(WarmManifest { headers: HeaderMap::new(), bytes: Bytes::new(), policy: "p".into() })
+        Arc::new(WarmManifest {
+            headers: HeaderMap::new(),
+            bytes: Bytes::new(),
+            policy: "p".into(),
+            until: None,
+        })
     }
 
     #[test]

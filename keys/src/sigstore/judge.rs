@@ -93,7 +93,8 @@ pub(crate) fn by_root(
     let entries = entries
         .iter()
         .map(|(entry, log)| LogPosition { log: log.origin.clone(), index: entry.log_index.get() });
-    Ok(VerifiedBundle { signer, times, entries: entries.collect(), statement: payload(bundle) })
+    let (entries, statement) = (entries.collect(), payload(bundle));
+    Ok(VerifiedBundle { signer, times, valid_until: None, entries, statement })
 }
 
 /// All checks of a bundle against own authorities: nothing proves its time, so the certificate must be valid now.
@@ -123,7 +124,14 @@ pub(crate) fn by_authority(
     if let Some(statement) = &statement {
         super::statement::check_subject(statement, artifact)?;
     }
-    Ok(VerifiedBundle { signer: Some(signer), times: Vec::new(), entries: Vec::new(), statement })
+    let valid_until = Some(Certificate::parse(&leaf)?.not_after);
+    Ok(VerifiedBundle {
+        signer: Some(signer),
+        times: Vec::new(),
+        valid_until,
+        entries: Vec::new(),
+        statement,
+    })
 }
 
 /// That `signature` over `message` is of the certificate's key, and the certificate of one of the authorities, now.

@@ -27,6 +27,15 @@ pub(crate) struct Voucher<'a> {
     pub(crate) certificate: Option<VerifiedBundle>,
 }
 
+impl Voucher<'_> {
+    /// The last moment at which it vouches.
+    pub(crate) fn valid_until(&self) -> Option<i64> {
+        let key = self.key.and_then(|key| key.not_after);
+        let certificate = self.certificate.as_ref().and_then(VerifiedBundle::valid_until);
+        [key, certificate].into_iter().flatten().min()
+    }
+}
+
 /// The trust store, turned around.
 pub(crate) struct Signers<'a> {
     revocations: &'a Revocations,

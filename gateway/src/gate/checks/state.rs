@@ -3,7 +3,7 @@
 use super::super::Checkpoint;
 use super::super::evidence::{Content, IndexChild, State};
 use super::super::policy::Level;
-use super::{Objection, Question, images};
+use super::{Objection, Question, images, printable};
 
 /// Refuses to run what cannot run, and to weigh what has no facts.
 pub(super) fn content(question: &Question<'_>, objections: &mut Vec<Objection>) {
@@ -39,6 +39,11 @@ pub(super) fn content(question: &Question<'_>, objections: &mut Vec<Objection>) 
 /// Consumers and engines get what is released, nothing else.
 pub(super) fn state(question: &Question<'_>, objections: &mut Vec<Objection>) {
     let judged = matches!(question.evidence.content, Content::Judged);
+    let why = question.evidence.withdrawn_because.as_deref();
+    let withdrawn = match why {
+        Some(why) => format!("it was withdrawn after its release: {}", printable(why, 500)),
+        None => "it was withdrawn after its release".to_owned(),
+    };
     let (message, next_step) = match (question.evidence.state, question.checkpoint) {
         (State::Released, _) => return,
         // A door without a store weighs the facts themselves.
@@ -47,9 +52,10 @@ pub(super) fn state(question: &Question<'_>, objections: &mut Vec<Objection>) {
             "it was stored but not released yet, so only its producers can see it",
             "sign it as the rule asks; it is released by itself once its signatures suffice",
         ),
-        (State::Withdrawn, _) => {
-            ("it was withdrawn after its release", "use a newer image; ask its owner why")
-        }
+        (State::Withdrawn, _) => (
+            withdrawn.as_str(),
+            "use another image; `portcullis withdraw --undo` gives it back to be judged anew",
+        ),
         (State::Unknown, _) => ("it was never released here", "push and sign it, or check the reference"),
     };
     objections.push(question.objection("state", Level::Deny, message.to_owned(), next_step).unconditional());

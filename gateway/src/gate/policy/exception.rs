@@ -56,6 +56,11 @@ pub(crate) const WAIVABLE_CHECKS: [&str; 12] = [
 ];
 
 impl Exception {
+    /// The first second after its last day, seconds since 1970-01-01 UTC.
+    pub(super) fn ends_at(&self) -> i64 {
+        self.last_second.saturating_add(1)
+    }
+
     /// Whether it still holds at `as_of`, seconds since 1970-01-01 UTC. The day it names still counts.
     pub fn holds_at(&self, as_of: i64) -> bool {
         as_of <= self.last_second

@@ -35,18 +35,7 @@ pub(super) fn parse(
     let problem = "Notary Project signatures are not supported by this version yet";
     section.refuse("notation", problem, "use `cosign = { key = \"keys/release.pub\" }`", mistakes);
     let signs = parse_signs(&mut section, key_files, mistakes);
-    let not_before = section.take("not-before").map(|entry| entry.moment(WholeDay::FromStart, mistakes));
-    let not_after = section.take("not-after").map(|entry| entry.moment(WholeDay::ToEnd, mistakes));
-    let (not_before, not_after) = (not_before.flatten(), not_after.flatten());
-    if let (Some(start), Some(end)) = (not_before, not_after)
-        && start > end
-    {
-        mistakes.note(
-            &section.place,
-            "`not-before` lies after `not-after`",
-            "such a key can never vouch; swap them",
-        );
-    }
+    let (not_before, not_after) = parse_window(&mut section, mistakes);
     if let (Some(Signs::Keyless(..)), true) = (&signs, not_before.or(not_after).is_some()) {
         let hint = "the trusted root says when its authorities and logs are valid";
         mistakes.note(&section.place, "`not-before` and `not-after` are for keys", hint);
@@ -62,8 +51,13 @@ pub(super) fn parse(
     };
     let (vouches, claims) = match signs {
         Signs::Cosign(keys, claims) => {
-            summary.key_ids = keys.iter().map(PublicKey::key_id).collect();
-            let trusted = |key| TrustedKey { key, not_before, not_after };
+            summary.key_ids = keys.iter().map(|trusted| trusted.key.key_id()).collect();
+            // A key's own window lies within the identity's.
+            let trusted = |key: TrustedKey| TrustedKey {
+                not_before: key.not_before.max(not_before),
+                not_after: [key.not_after, not_after].into_iter().flatten().min(),
+                ..key
+            };
             (Vouches::Keys(keys.into_iter().map(trusted).collect()), claims)
         }
         Signs::Keyless(trust, shown, claims) => {
@@ -78,7 +72,7 @@ pub(super) fn parse(
 
 /// The one way in which the identity signs.
 enum Signs {
-    Cosign(Vec<PublicKey>, Claims),
+    Cosign(Vec<TrustedKey>, Claims),
     Keyless(CertificateTrust, String, Claims),
 }
 
@@ -133,8 +127,8 @@ fn parse_cosign(
         let hint = "name one file, `key = \"keys/release.pub\"`, or several of which each suffices, `keys = [\"a.pub\", \"b.pub\"]`";
         mistakes.note(&place, "needs either `key` or `keys`", hint);
     }
-    let keys: Vec<PublicKey> =
-        paths.iter().filter_map(|entry| read_key(entry, key_files, mistakes)).collect();
+    let keys: Vec<TrustedKey> =
+        paths.iter().filter_map(|entry| read_trusted_key(entry, key_files, mistakes)).collect();
     let claims = parse_claims(&mut section, mistakes);
     section.finish(mistakes);
     (!keys.is_empty() && keys.len() == paths.len()).then_some(())?;
@@ -151,6 +145,37 @@ fn parse_claims(section: &mut Section<'_>, mistakes: &mut Mistakes<'_>) -> Optio
         None => BTreeMap::new(),
     };
     Some(Claims { repository_match: repository_match?, annotations })
+}
+
+/// A path, or a path with a window of its own: `{ file = "keys/old.pub", not-after = 2027-01-31 }`.
+fn read_trusted_key(
+    entry: &Entry<'_>,
+    key_files: &mut KeyFiles<'_>,
+    mistakes: &mut Mistakes<'_>,
+) -> Option<TrustedKey> {
+    if !entry.value.is_table() {
+        let key = read_key(entry, key_files, mistakes)?;
+        return Some(TrustedKey { key, not_before: None, not_after: None });
+    }
+    let mut section = entry.section(mistakes)?;
+    let file = section.require("file", "name the public key: `file = \"keys/release.pub\"`", mistakes);
+    let key = file.and_then(|file| read_key(&file, key_files, mistakes));
+    let (not_before, not_after) = parse_window(&mut section, mistakes);
+    section.finish(mistakes);
+    Some(TrustedKey { key: key?, not_before, not_after })
+}
+
+/// `not-before` and `not-after`, both inclusive.
+fn parse_window(section: &mut Section<'_>, mistakes: &mut Mistakes<'_>) -> (Option<i64>, Option<i64>) {
+    let not_before = section.take("not-before").and_then(|entry| entry.moment(WholeDay::FromStart, mistakes));
+    let not_after = section.take("not-after").and_then(|entry| entry.moment(WholeDay::ToEnd, mistakes));
+    if let (Some(start), Some(end)) = (not_before, not_after)
+        && start > end
+    {
+        let hint = "such a key can never vouch; swap them";
+        mistakes.note(&section.place, "`not-before` lies after `not-after`", hint);
+    }
+    (not_before, not_after)
 }
 
 /// Far more than any public key in PEM needs.

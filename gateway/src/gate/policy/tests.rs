@@ -19,6 +19,7 @@ MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAExmDTmK9YUqLeZ29g6xfDbqw2MHfr
 
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     match path.to_str() {
+        Some("keys/next.pub") => Ok(OTHER_KEY.as_bytes().to_vec()),
         Some("keys/release.pub" | "keys/qa.pub") => Ok(KEY.as_bytes().to_vec()),
         Some("keys/broken.pub") => Ok(b"not a key".to_vec()),
         _ => Err(io::Error::new(io::ErrorKind::NotFound, "no such file")),
@@ -283,5 +284,69 @@ fn the_documentation_names_what_may_be_waived_and_written() {
     }
     for check in exception::WAIVABLE_CHECKS {
         assert!(crate::gate::verdict::CHECKS.contains(&check), "`{check}` is no check");
+    }
+}
+
+const RULE: &str = "[[rule]]\nimages = ['**']\nsignatures = { require = [['release']] }\n";
+
+#[test]
+fn revocations_are_read_and_part_of_the_digest() {
+    let digest = format!("sha256:{}", "a".repeat(64));
+    let text = format!(
+        "{IDENTITY}{RULE}[[revocation]]\nidentity = 'release'\nsince = 2026-11-01\nreason = 'laptop stolen'\n\
+         [[revocation]]\ndigest = '{digest}'\nreason = 'backdoor'\n\
+         [[revocation]]\nkey = '{}'\nreason = 'leaked'\n\
+         [[revocation]]\nbuild-run = 'https://ci.example/runs/7'\nreason = 'runner compromised'\n",
+        "b".repeat(64)
+    );
+    let policy = parse(&text).unwrap();
+    let revocations = &policy.trust_store().revocations;
+    assert_eq!(revocations.iter().count(), 4);
+    assert_eq!(revocations.iter().next().unwrap().since, Some(1_793_491_200));
+    assert!(revocations.of_digest(&digest).is_some());
+    assert_ne!(policy.digest(), parse(&format!("{IDENTITY}{RULE}")).unwrap().digest());
+}
+
+#[test]
+fn a_revocation_that_would_revoke_nothing_is_a_mistake() {
+    for (entry, expected) in [
+        ("identity = 'relase'", "there is no identity `relase`"),
+        ("key = 'AB'", "`AB` is no key id"),
+        ("digest = 'sha256:ab'", "sha256:ab"),
+        ("", "needs exactly one of"),
+        ("identity = 'release'\nbuild-run = 'x'", "needs exactly one of"),
+        ("identity = 'release'\nsince = 2026-11-02\nuntil = 2026-11-01", "`since` lies after `until`"),
+        ("identity = 'release'\nfrom = 2026-11-02", "unknown key"),
+    ] {
+        let text = format!("{IDENTITY}{RULE}[[revocation]]\nreason = 'r'\n{entry}\n");
+        let errors = parse(&text).unwrap_err().to_string();
+        assert!(errors.contains(expected), "{entry}: {errors}");
+    }
+    let text = format!("{IDENTITY}{RULE}[[revocation]]\nidentity = 'release'\n");
+    assert!(parse(&text).unwrap_err().to_string().contains("`reason` is missing"));
+    let digest = format!("digest = 'sha256:{}'\nsince = 2026-11-01", "a".repeat(64));
+    let text = format!("{IDENTITY}{RULE}[[revocation]]\nreason = 'r'\n{digest}\n");
+    assert!(parse(&text).unwrap_err().to_string().contains("not for a digest"));
+}
+
+#[test]
+fn each_key_of_an_identity_may_have_its_own_window() {
+    let text = format!(
+        "[[identity]]\nname = 'release'\nnot-after = 2028-01-01\ncosign = {{ keys = [{{ file = 'keys/release.pub', \
+         not-after = 2027-01-31 }}, {{ file = 'keys/next.pub', not-before = 2027-01-01T00:00:00Z }}] }}\n{RULE}"
+    );
+    let policy = parse(&text).unwrap();
+    let windows: Vec<_> =
+        policy.trust_store().identities[0].keys().iter().map(|key| (key.not_before, key.not_after)).collect();
+    let (start, first_end, last_end) = (1_798_761_600, 1_801_439_999, 1_830_383_999);
+    assert_eq!(windows, [(None, Some(first_end)), (Some(start), Some(last_end))]);
+    for (now, expected) in [
+        (0, Some(start)),
+        (start, Some(first_end + 1)),
+        (first_end, Some(first_end + 1)),
+        (first_end + 1, Some(last_end + 1)),
+        (last_end + 1, None),
+    ] {
+        assert_eq!(policy.changes_after(now), expected, "after {now}");
     }
 }
