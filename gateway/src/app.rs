@@ -1,7 +1,7 @@
 //! Builds all parts once, in order, and runs them: [`App::build`], then [`App::run`].
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,8 +9,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::{Router, middleware};
+use keys::keyring::{self, Password};
+use keys::limits::KEY_FILE_BYTES_MAX;
+use keys::signer::Signer;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use zeroize::Zeroizing;
 
 use crate::access::{self, Access, AccessConfig, AccessError, TokenKey, TokenKeyError};
 use crate::admission;
@@ -21,6 +25,7 @@ use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::gate::policy::Policy;
 use crate::gc::GcConfig;
+use crate::judge::ReceiptConfig;
 use crate::policy_file::{self, PolicyFileError};
 use crate::registry::{self, Registry, RegistryConfig, Surroundings};
 use crate::server::operations::{self, Check, Probe};
@@ -84,6 +89,14 @@ pub enum AppError {
     /// An address cannot be had.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The key for receipts cannot be used.
+    #[error("cannot use the key for receipts `{}`", path.display())]
+    ReceiptKey {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// There is no usable policy.
     #[error(transparent)]
     Policy(#[from] PolicyFileError),
@@ -122,6 +135,7 @@ impl App {
             advisories: advisories.clone(),
             clock: clock.clone(),
             metrics: metrics.clone(),
+            receipts: receipts(&config)?,
         };
         let registry = Arc::new(Registry::open(registry_config, around)?);
         let listener = Listener::bind(config.listen, certificates.clone(), config.plain_http).await?;
@@ -270,6 +284,30 @@ fn open_access(config: &Config, clock: &Clock) -> Result<Access, AppError> {
         hashing_slots: config.hashing_threads,
     };
     Ok(Access::new(access, token_key, clock.clone())?)
+}
+
+/// The gate's own key. A gateway that is told to give receipts and cannot does not start.
+fn receipts(config: &Config) -> Result<Option<ReceiptConfig>, AppError> {
+    let Some(receipts) = &config.receipts else { return Ok(None) };
+    let failed = |path: &Path, source: Box<dyn std::error::Error + Send + Sync>| AppError::ReceiptKey {
+        path: path.to_owned(),
+        source,
+    };
+    let read = |path: &Path| {
+        let mut text = String::new();
+        let file = File::open(path).map(|file| file.take(KEY_FILE_BYTES_MAX as u64));
+        file.and_then(|mut file| file.read_to_string(&mut text))
+            .map_err(|error| failed(path, error.into()))?;
+        Ok::<_, AppError>(Zeroizing::new(text))
+    };
+    let password = read(&receipts.key_password_file)?;
+    let password = Password::new(password.lines().next().unwrap_or_default().as_bytes().to_vec());
+    let key = keyring::decrypt(&read(&receipts.key)?, &password);
+    let key = key.map_err(|error| failed(&receipts.key, error.into()))?;
+    let verifier = config.public_url.clone().unwrap_or_else(|| format!("https://{}", config.name));
+    let valid_seconds = i64::try_from(receipts.valid_for.as_secs()).unwrap_or(i64::MAX);
+    let signer = Arc::new(Signer::new(key));
+    Ok(Some(ReceiptConfig { signer, verifier, valid_seconds }))
 }
 
 /// Makes the data folder, readable by its owner only, and locks it: two gateways on one database would each believe to

@@ -22,6 +22,8 @@ use values::Values;
 
 /// Name of the file that `portcullis serve` looks for in the working folder.
 pub const FILE_NAME: &str = "portcullis.toml";
+/// Receipts that end sooner would be renewed without a pause.
+const RECEIPT_VALID_MIN: Duration = Duration::from_secs(60);
 /// A configuration is written by people; more than this is not.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -58,6 +60,8 @@ pub struct Config {
     pub policy_file: PathBuf,
     /// How clients reach us.
     pub public_url: Option<String>,
+    /// The key that receipts are signed with; `None`: none are given.
+    pub receipts: Option<ReceiptsConfig>,
     /// Layers walked at the same moment.
     pub scan_threads: usize,
     /// Limits of the listener.
@@ -81,6 +85,17 @@ pub struct GcConfig {
     pub staged_for: Duration,
     /// How long a blob that nothing refers to, or an unfinished upload, is kept for a retry.
     pub unreferenced_for: Duration,
+}
+
+/// See [`Config::receipts`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceiptsConfig {
+    /// An encrypted private key, as `portcullis keys generate` writes it.
+    pub key: PathBuf,
+    /// A file whose first line is its password.
+    pub key_password_file: PathBuf,
+    /// How long a receipt is good.
+    pub valid_for: Duration,
 }
 
 /// One key and what it is set to.
@@ -188,6 +203,7 @@ impl Config {
             plain_http: if dangerous { PlainHttp::AnywhereDangerous } else { PlainHttp::LoopbackOnly },
             policy_file: values.path("policy", "file").unwrap_or_default(),
             public_url,
+            receipts: receipts(values),
             scan_threads: values.count("scan", "threads").unwrap_or_else(processors),
             limits,
             tls,
@@ -240,6 +256,19 @@ fn advisories(values: &mut Values<'_>) -> Option<AdvisoriesConfig> {
         values.note("advisories.file", problem, "a path");
     }
     file.map(|file| AdvisoriesConfig { file, sources, interval })
+}
+
+fn receipts(values: &mut Values<'_>) -> Option<ReceiptsConfig> {
+    let valid_for = values.duration("receipts", "valid-for").max(RECEIPT_VALID_MIN);
+    match (values.path("receipts", "key"), values.path("receipts", "key-password-file")) {
+        (Some(key), Some(key_password_file)) => Some(ReceiptsConfig { key, key_password_file, valid_for }),
+        (None, None) => None,
+        _ => {
+            let problem = "only one of `key` and `key-password-file` is given".to_owned();
+            values.note("receipts", problem, "both, or neither to give no receipts");
+            None
+        }
+    }
 }
 
 /// One walk keeps one processor busy.

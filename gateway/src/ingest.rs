@@ -14,6 +14,7 @@ use std::sync::Arc;
 use axum::body::{Body, BodyDataStream};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
+use rusqlite::Connection;
 use scanner::layer::{ANALYZER, LayerReport, LayerWalk};
 use scanner::limits::Limits;
 use tokio::sync::{Semaphore, mpsc};
@@ -248,6 +249,34 @@ impl Ingest {
         }
         synced.await??;
         self.store(id, expected, offset, report, repository).await
+    }
+
+    /// Stores a small blob that was made here, and that no layer can be.
+    ///
+    /// # Errors
+    /// When the disk or the records fail.
+    pub(crate) async fn keep(&self, bytes: Vec<u8>, repository: &str) -> Result<(), IngestError> {
+        let digest = Digest::sha256_of(&bytes);
+        let size = bytes.len() as u64;
+        let uploads = self.blobs.uploads().to_owned();
+        let written = tokio::task::spawn_blocking(move || -> io::Result<_> {
+            let mut file = tempfile::Builder::new().prefix("own-").tempfile_in(uploads)?;
+            file.write_all(&bytes)?;
+            file.as_file().sync_data()?;
+            Ok(file.into_temp_path())
+        });
+        // Removes itself if anything fails from here on.
+        let file = written.await??;
+        let _held = self.lock(&digest).await;
+        let (blobs, name) = (Arc::clone(&self.blobs), digest.clone());
+        tokio::task::spawn_blocking(move || blobs.publish(&file, &name)).await??;
+        let (name, holder, now) = (digest.to_string(), repository.to_owned(), self.clock.now());
+        let record = move |connection: &Connection| -> Result<(), RecordError> {
+            records::blobs::store(connection, &name, size, now)?;
+            records::blobs::link(connection, &holder, &name, now)?;
+            Ok(())
+        };
+        Ok(self.records.write(repository, record).await?)
     }
 
     async fn store(

@@ -3,6 +3,7 @@
 mod evidence;
 mod log;
 mod pull;
+mod receipts;
 mod signatures;
 mod withdrawal;
 
@@ -32,6 +33,8 @@ use crate::telemetry::Metrics;
 use evidence::FactsCache;
 use log::{Admissions, Asked};
 pub use pull::{Answer, Asker};
+pub(crate) use receipts::Issuer;
+pub use receipts::ReceiptConfig;
 
 /// How often a question is asked anew because policy or advisories changed while it was weighed.
 const CHANGES_MAX: usize = 4;
@@ -123,6 +126,7 @@ pub struct Judge {
     weighing: Semaphore,
     clock: Clock,
     metrics: Arc<Metrics>,
+    issuer: Option<Issuer>,
 }
 
 /// Policy and advisories as they stood when a question was asked: all of it is weighed against the same two.
@@ -171,7 +175,13 @@ impl Judge {
             weighing,
             clock,
             metrics,
+            issuer: None,
         }
+    }
+
+    /// The same, giving receipts for what it releases.
+    pub(crate) fn with_issuer(self, issuer: Option<Issuer>) -> Self {
+        Self { issuer, ..self }
     }
 
     /// Digest of the policy in force.
@@ -296,6 +306,7 @@ impl Judge {
             Self::entry(asked(Checkpoint::Release), evidence, &release, &basis),
         ];
         let kept = basis.verdict_row(evidence);
+        let given_under = basis.clone();
         let (judge, held, now) = (Arc::clone(self), Arc::clone(push), self.clock.now());
         let stored = self
             .records
@@ -312,6 +323,9 @@ impl Judge {
                 Ok(true)
             })
             .await?;
+        if stored && waiting.is_none() {
+            self.give_receipts(&push.repository, evidence, &given_under).await;
+        }
         Ok(stored.then_some(PushAnswer::Stored { waiting, warnings }))
     }
 
@@ -374,6 +388,7 @@ impl Judge {
             let entry = Self::entry(asked, &evidence, &verdict, &basis);
             let swept = caller == SWEEP;
             let kept = basis.verdict_row(&evidence);
+            let released = matches!(verdict, Verdict::Allow(_)).then(|| basis.clone());
             let (judge, name, held, now) =
                 (Arc::clone(self), digest.to_owned(), repository.to_owned(), self.clock.now());
             let settled = self
@@ -391,6 +406,9 @@ impl Judge {
                 })
                 .await?;
             if settled {
+                if let Some(basis) = released {
+                    self.give_receipts(repository, &evidence, &basis).await;
+                }
                 return Ok(());
             }
         }

@@ -30,7 +30,7 @@ use crate::blobs::{BlobError, Blobs};
 use crate::clock::Clock;
 use crate::gc::GcConfig;
 use crate::ingest::{Ingest, Sessions};
-use crate::judge::{Judge, PolicyHandle};
+use crate::judge::{Issuer, Judge, PolicyHandle, ReceiptConfig};
 use crate::records::manifests::View;
 use crate::records::{RecordError, Records};
 use crate::telemetry::{Metrics, RequestId};
@@ -60,7 +60,7 @@ pub struct RegistryConfig {
 pub const BLOB_BYTES_MAX_DEFAULT: u64 = 20 * 1024 * 1024 * 1024;
 
 /// What this door is handed by the rest of the process.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Surroundings {
     /// Who may do what.
     pub access: Arc<Access>,
@@ -72,6 +72,8 @@ pub struct Surroundings {
     pub clock: Clock,
     /// Where work is counted.
     pub metrics: Arc<Metrics>,
+    /// What receipts are made with; `None`: no receipts are given.
+    pub receipts: Option<ReceiptConfig>,
 }
 
 /// Why the store cannot be opened.
@@ -99,7 +101,7 @@ pub enum OpenError {
 pub struct Registry {
     pub(crate) blobs: Arc<Blobs>,
     pub(crate) records: Arc<Records>,
-    pub(crate) ingest: Ingest,
+    pub(crate) ingest: Arc<Ingest>,
     pub(crate) sessions: Sessions,
     pub(crate) clock: Clock,
     pub(crate) metrics: Arc<Metrics>,
@@ -114,7 +116,7 @@ impl Registry {
     /// # Errors
     /// When the disk or the database refuses.
     pub fn open(config: RegistryConfig, around: Surroundings) -> Result<Self, OpenError> {
-        let Surroundings { access, policy, advisories, clock, metrics } = around;
+        let Surroundings { access, policy, advisories, clock, metrics, receipts } = around;
         std::fs::create_dir_all(&config.data_dir)
             .map_err(|source| OpenError::Folder { path: config.data_dir.clone(), source })?;
         let blobs = Arc::new(Blobs::open(&config.data_dir)?);
@@ -122,14 +124,15 @@ impl Registry {
         let forget = Arc::clone(&warm);
         let after_commit = Box::new(move |repository: &str| forget.forget(repository));
         let records = Arc::new(Records::open(&config.data_dir, after_commit)?);
-        let ingest = Ingest::new(
+        let ingest = Arc::new(Ingest::new(
             Arc::clone(&blobs),
             Arc::clone(&records),
             config.scan_threads,
             config.blob_bytes_max,
             clock.clone(),
             Arc::clone(&metrics),
-        );
+        ));
+        let issuer = receipts.map(|config| Issuer { config, ingest: Arc::clone(&ingest) });
         let judge = Judge::new(
             Arc::clone(&blobs),
             Arc::clone(&records),
@@ -138,7 +141,8 @@ impl Registry {
             config.name,
             clock.clone(),
             Arc::clone(&metrics),
-        );
+        )
+        .with_issuer(issuer);
         let sessions = Sessions::new(Arc::clone(&blobs));
         Ok(Self { blobs, records, ingest, sessions, clock, metrics, judge: Arc::new(judge), warm, access })
     }
@@ -176,6 +180,7 @@ impl Registry {
             }
         });
         tasks.spawn(crate::gc::run_forever(Arc::clone(self), gc));
+        tasks.spawn(Arc::clone(&self.judge).renew_forever());
         self.count_store();
         tasks
     }

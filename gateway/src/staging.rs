@@ -176,7 +176,7 @@ pub fn release(connection: &Connection, repository: &str, proof: &Admitted) -> R
 }
 
 /// Released (or staged) → withdrawn: consumers no longer see it; pushing or signing it again does not bring it back. An
-/// index takes with it what no other index of the repository lists.
+/// index takes with it what no other index of the repository lists. Gives all that was withdrawn.
 ///
 /// # Errors
 /// When it is not there.
@@ -184,7 +184,7 @@ pub fn withdraw(
     connection: &Connection,
     repository: &str,
     withdrawal: &WithdrawalRow,
-) -> Result<(), StagingError> {
+) -> Result<Vec<String>, StagingError> {
     let digest = &withdrawal.cause;
     if manifests::find(connection, repository, digest)?.is_none() {
         return Err(StagingError::Gone { digest: digest.clone() });
@@ -195,11 +195,11 @@ pub fn withdraw(
             taken.push(child);
         }
     }
-    for digest in taken {
-        manifests::set_state(connection, repository, &digest, State::Withdrawn)?;
-        withdrawals::put(connection, repository, &digest, withdrawal)?;
+    for digest in &taken {
+        manifests::set_state(connection, repository, digest, State::Withdrawn)?;
+        withdrawals::put(connection, repository, digest, withdrawal)?;
     }
-    Ok(())
+    Ok(taken)
 }
 
 /// Withdrawn → staged, for what was withdrawn because of `cause`; gives the digests, `cause` last, so that whoever asks

@@ -13,6 +13,7 @@ pub mod limits;
 mod moment;
 pub mod notary;
 pub mod notation;
+pub mod receipt;
 pub mod revocation;
 pub mod signature;
 pub mod signer;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use keys::attestation::{self, Attestations, VerifiedAttestation};
+use keys::receipt::{self, Expected, Receipt};
 use keys::signature::Subject;
 use keys::sigstore::{Anchors, CertificateIdentity, CertificateTrust, Pattern, TrustRoot};
 use keys::trust_store::{Identity, PublicKey, RepositoryMatch, TrustStore, TrustedKey, Vouches};
@@ -18,6 +19,7 @@ use super::{EXIT_DENIED, UsageError};
 use crate::clock::Clock;
 use crate::digest::Digest;
 use crate::reference::ImageReference;
+use crate::source::registry::Remote;
 use crate::source::{attestations, signatures};
 
 /// Verify the signatures of an image against public keys, or a keyless signer.
@@ -40,6 +42,15 @@ pub struct Args {
     /// Ask for an attestation of this predicate type instead of a signature: `https://slsa.dev/provenance/v1`.
     #[arg(long, value_name = "TYPE")]
     attestation: Option<String>,
+    /// Ask for the gate's receipt that it released the image, by the gate's own `--key`. No signature is looked at.
+    #[arg(long, conflicts_with_all = ["attestation", "annotations", "same_repository", "certificate_identity"])]
+    receipt: bool,
+    /// Which policy the receipt must be for, as `portcullis policy check` prints it: `sha256:…`.
+    #[arg(long, value_name = "DIGEST", requires = "receipt")]
+    policy_digest: Option<String>,
+    /// What the receipt must call the gate: `https://registry.example`.
+    #[arg(long, value_name = "ID", requires = "receipt")]
+    verifier: Option<String>,
     /// Require this annotation inside the signature. May be repeated.
     #[arg(short = 'a', long = "annotation", value_name = "KEY=VALUE")]
     annotations: Vec<String>,
@@ -72,6 +83,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         .with_context(|| format!("the registry does not have `{}`", args.image))?;
     let digest = Digest::parse(&manifest.digest)?;
     let repository = args.image.name();
+    if args.receipt {
+        return receipt(args, &remote, &digest, &trust_store);
+    }
     if let Some(predicate_type) = &args.attestation {
         let found = attestations::find(&remote, &digest)?;
         let subject = Subject { digest: digest.as_str(), repository: &repository };
@@ -139,6 +153,46 @@ fn attested(
         }
     }
     Ok(if count == 0 { ExitCode::from(EXIT_DENIED) } else { ExitCode::SUCCESS })
+}
+
+/// Tells whether the gate released the image, by its receipt alone; exit code 1 when no receipt counts.
+fn receipt(
+    args: &Args,
+    remote: &Remote,
+    digest: &Digest,
+    trust_store: &TrustStore,
+) -> anyhow::Result<ExitCode> {
+    let (repository, now) = (args.image.name(), Clock::system().now());
+    let found = attestations::find(remote, digest)?;
+    let subject = Subject { digest: digest.as_str(), repository: &repository };
+    let answer = attestation::verify(&found.attestations, subject, trust_store, now);
+    let expected = Expected {
+        repository: &repository,
+        verifier: args.verifier.as_deref(),
+        policy: args.policy_digest.as_deref(),
+    };
+    let checked = answer.verified.iter().map(|one| receipt::verify(one, expected, now));
+    let (good, refused): (Vec<_>, Vec<_>) = checked.partition(Result::is_ok);
+    let good: Vec<Receipt> = good.into_iter().flatten().collect();
+    let refused = refused.into_iter().filter_map(Result::err).map(|error| error.to_string());
+    let others = answer.rejected.into_iter().chain(found.unreadable).map(|other| other.reason);
+    let refused: Vec<String> = refused.chain(others).collect();
+    match args.output {
+        Output::Json => {
+            let report = json!({"image": repository, "digest": digest.as_str(), "receipts": good,
+                "rejected": refused});
+            println!("{report:#}");
+        }
+        Output::Text => {
+            for receipt in &good {
+                println!("receipt   by {} for policy {}", receipt.verifier, receipt.policy);
+            }
+            refused.iter().for_each(|reason| println!("rejected  {reason}"));
+            let count = if good.is_empty() { "no receipt that counts" } else { "released by the gate" };
+            println!("{repository}@{digest}: {count}");
+        }
+    }
+    Ok(if good.is_empty() { ExitCode::from(EXIT_DENIED) } else { ExitCode::SUCCESS })
 }
 
 fn trust_store(args: &Args) -> anyhow::Result<TrustStore> {

@@ -212,6 +212,21 @@ pub(super) const KEYS: &[Key] = &[
         "How often `[[advisories.sources]]` (each with `name` and `url`) are asked for news, at least a minute apart.",
     ),
     key(
+        "receipts",
+        "key",
+        Kind::Path,
+        None,
+        "The gate's own private key, as `portcullis keys generate` writes it. With it every released image gets a signed receipt (a SLSA verification summary) as a referrer, for `portcullis verify --receipt`.",
+    ),
+    key("receipts", "key-password-file", Kind::Path, None, "A file whose first line is the key's password."),
+    key(
+        "receipts",
+        "valid-for",
+        Kind::Duration,
+        Some("24h"),
+        "How long a receipt is good; it is renewed in its second half. Whoever holds one and does not ask the gate hears of a withdrawal this late.",
+    ),
+    key(
         "scan",
         "threads",
         Kind::Count,

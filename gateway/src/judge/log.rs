@@ -67,7 +67,12 @@ pub(super) fn decision(
 
 /// What was weighed: the layers of an image, the manifests of an index, and the keys that vouched.
 fn digests(evidence: &Evidence) -> Vec<String> {
-    let mut all: Vec<String> = match &evidence.content {
+    weighed(&evidence.content, evidence)
+}
+
+/// What was weighed of one image in the evidence: itself, or a platform of the index that was asked about.
+pub(super) fn weighed(content: &Content, evidence: &Evidence) -> Vec<String> {
+    let mut all: Vec<String> = match content {
         Content::Image(facts) => facts.scan.layers.iter().map(|layer| layer.digest.clone()).collect(),
         Content::Index(children) => children.iter().map(|child| child.digest.clone()).collect(),
         Content::Artifact { .. } | Content::Judged => Vec::new(),

@@ -99,6 +99,14 @@ impl Judge {
         runtime: Runtime,
         basis: &Basis,
     ) -> Result<Answer, JudgeError> {
+        if let Some(image) = self.receipt_subject(repository, row)? {
+            let about =
+                Box::pin(self.ask(Checkpoint::Pull, repository, None, &image, Runtime::default(), basis));
+            let answer = about.await?;
+            if matches!(answer.verdict, Verdict::Deny(_)) {
+                return Ok(answer);
+            }
+        }
         let (policy, now) = (basis.policy.digest(), self.clock.now());
         let judged = self
             .records
@@ -124,6 +132,7 @@ impl Judge {
         self.count(checkpoint, denial_of(&verdict));
         if weighed {
             until = self.keep_verdict(repository, &evidence, basis).await?;
+            self.renew_in_background(repository, evidence, basis);
         }
         Ok(Answer { verdict, until })
     }
@@ -152,6 +161,16 @@ impl Judge {
             })
             .await?;
         Ok(until)
+    }
+
+    /// A receipt names the policy that its image was judged by, and that has just changed.
+    fn renew_in_background(self: &Arc<Self>, repository: &str, evidence: Evidence, basis: &Basis) {
+        if self.issuer.is_some()
+            && matches!(decide(Checkpoint::Release, &evidence, &basis.policy), Verdict::Allow(_))
+        {
+            let (judge, repository, basis) = (Arc::clone(self), repository.to_owned(), basis.clone());
+            tokio::spawn(async move { judge.give_receipts(&repository, &evidence, &basis).await });
+        }
     }
 
     /// What is to be known about a manifest that is not released: where it stands, and why if it was withdrawn.

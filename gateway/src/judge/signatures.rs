@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use super::{Basis, Judge, JudgeError};
 use crate::digest::Digest;
 use crate::gate::evidence::Evidence;
-use crate::records::{self, manifests};
+use crate::records::{self, manifests, receipts};
 use crate::staging::REFERRERS_MAX;
 
 /// Candidates of one digest that are fetched. All candidates are in memory at once.
@@ -63,6 +63,11 @@ impl Judge {
         let limit = u32::try_from(REFERRERS_MAX).unwrap_or(u32::MAX);
         let referrers = manifests::referrers(connection, repository, digest, "", limit)?;
         manifests_found.extend(referrers.into_iter().map(|row| row.digest));
+        // Our own receipts vouch for nothing: they say what we found.
+        if let Some(row) = receipts::find(connection, repository, digest)? {
+            let own: Vec<String> = row.manifests().collect();
+            manifests_found.retain(|found| !own.contains(found));
+        }
         manifests_found.sort();
         manifests_found.dedup();
         let mut found = Vec::new();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Judge, JudgeError, log};
+use super::{Judge, JudgeError, log, receipts};
 use crate::decisions::{Decision, LoggedReason, Outcome};
 use crate::gate::Checkpoint;
 use crate::gate::evidence::{Content, Evidence};
@@ -34,7 +34,9 @@ impl Judge {
         let held = repository.to_owned();
         self.records
             .write(repository, move |connection| -> Result<(), JudgeError> {
-                staging::withdraw(connection, &held, &row)?;
+                for digest in staging::withdraw(connection, &held, &row)? {
+                    receipts::take_away(connection, &held, &digest)?;
+                }
                 Ok(log::append(connection, entry)?)
             })
             .await

@@ -5,7 +5,11 @@ use rusqlite::Connection;
 use super::RecordError;
 
 /// Each entry takes the schema one version further; the version is `PRAGMA user_version`.
-const MIGRATIONS: &[&str] = &[include_str!("schema/0001_first.sql"), include_str!("schema/0002_trust.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema/0001_first.sql"),
+    include_str!("schema/0002_trust.sql"),
+    include_str!("schema/0003_receipts.sql"),
+];
 
 /// Brings the database to the newest version, each step in a transaction.
 ///

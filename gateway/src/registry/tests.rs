@@ -7,3 +7,4 @@ mod gate;
 mod keyless;
 mod life;
 mod protocol;
+mod receipts;

@@ -22,7 +22,7 @@ use crate::advisories::AdvisoryStore;
 use crate::clock::Clock;
 use crate::digest::Digest;
 use crate::gate::policy::Policy;
-use crate::judge::PolicyHandle;
+use crate::judge::{PolicyHandle, ReceiptConfig};
 use crate::manifest::OCI_MANIFEST;
 use crate::registry::{Registry, RegistryConfig, Surroundings, router};
 use crate::telemetry::Metrics;
@@ -128,6 +128,12 @@ pub(super) fn signer() -> &'static Signer {
     SIGNER.get_or_init(|| Signer::new(generate(NewKey::EcdsaP256).unwrap()))
 }
 
+/// The gate's own key; one for the whole test run.
+pub(super) fn receipt_signer() -> &'static Arc<Signer> {
+    static SIGNER: OnceLock<Arc<Signer>> = OnceLock::new();
+    SIGNER.get_or_init(|| Arc::new(Signer::new(generate(NewKey::EcdsaP256).unwrap())))
+}
+
 fn access(grants: Grants, clock: &Clock) -> Access {
     let config = AccessConfig {
         accounts: Vec::new(),
@@ -164,6 +170,11 @@ impl Fixture {
             advisories: AdvisoryStore::empty(),
             clock: clock.clone(),
             metrics: Arc::new(Metrics::new()),
+            receipts: Some(ReceiptConfig {
+                signer: Arc::clone(receipt_signer()),
+                verifier: "https://registry.example".into(),
+                valid_seconds: 3600,
+            }),
         };
         let config = RegistryConfig {
             data_dir: folder.path().to_owned(),
