@@ -1,7 +1,9 @@
-//! Reads the policy file and the key files it names, each within limits.
+//! Reads the policy file and the key files it names, each within limits; replaces it whole.
+
+pub mod edit;
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::gate::policy::{Policy, PolicyErrors};
@@ -16,6 +18,14 @@ pub enum PolicyFileError {
         path: PathBuf,
         /// All of them.
         mistakes: PolicyErrors,
+    },
+    /// It cannot be written.
+    #[error("cannot write the policy `{path}`", path = path.display())]
+    Unwritable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
     },
     /// It cannot be read.
     #[error("cannot read the policy `{path}`", path = path.display())]
@@ -39,9 +49,33 @@ pub fn read(path: &Path) -> Result<Policy, PolicyFileError> {
     let bytes = read_bounded(path).map_err(unreadable)?;
     let text = String::from_utf8(bytes)
         .map_err(|error| unreadable(io::Error::new(io::ErrorKind::InvalidData, error)))?;
+    parse(path, &text)
+}
+
+/// Puts another text in the place of a policy, if that is a policy; a reader sees the old file or the new one.
+///
+/// # Errors
+/// See [`PolicyFileError`]; the old file is then untouched.
+pub fn replace(path: &Path, text: &str) -> Result<Policy, PolicyFileError> {
+    let policy = parse(path, text)?;
+    let unwritable = |source| PolicyFileError::Unwritable { path: path.to_owned(), source };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let written = || -> io::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(text.as_bytes())?;
+        file.as_file().set_permissions(std::fs::metadata(path)?.permissions())?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        Ok(())
+    };
+    written().map_err(unwritable)?;
+    Ok(policy)
+}
+
+fn parse(path: &Path, text: &str) -> Result<Policy, PolicyFileError> {
     let folder = path.parent().unwrap_or(Path::new(""));
     let read_file = |name: &Path| read_bounded(&folder.join(name));
-    Policy::parse(&text, &read_file)
+    Policy::parse(text, &read_file)
         .map_err(|mistakes| PolicyFileError::Mistakes { path: path.to_owned(), mistakes })
 }
 

@@ -11,3 +11,4 @@ mod conformance;
 mod crash;
 mod memory;
 mod pipeline;
+mod trust_life;

@@ -1,4 +1,6 @@
-//! `portcullis keys generate|show|import`: signing keys in cosign's own file format.
+//! `portcullis keys …`: signing keys in cosign's own file format, and their life in a policy.
+
+mod life;
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read as _, Write as _};
@@ -14,7 +16,7 @@ use keys::trust_store::PublicKey;
 use super::UsageError;
 use super::secret_input::KeyPassword;
 
-/// Make, look at and import signing keys; cosign reads them and we read cosign's.
+/// Make, import, rotate and revoke signing keys; cosign reads them and we read cosign's.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -39,6 +41,12 @@ enum Action {
         #[command(flatten)]
         files: Files,
     },
+    /// List the keys of a policy: until when each counts, and what it vouched for.
+    List(life::List),
+    /// End a key: whatever it vouched for is refused, with the reason, once the gateway takes up the policy.
+    Revoke(life::Revoke),
+    /// Add an identity's next key to the policy; the old ones count for a while beside it.
+    Rotate(life::Rotate),
     /// Show what a key is: its kind, its id and its public half.
     Show {
         /// A public key, or an encrypted private key (asks for the password).
@@ -75,7 +83,7 @@ enum Kind {
     Rsa4096,
 }
 
-/// Runs one of the three.
+/// Runs one of them.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.action {
         Action::Generate { kind, files } => {
@@ -91,6 +99,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             let password = files.password.read_new()?;
             write_pair(&files.output, &imported, &password)?;
         }
+        Action::List(args) => return life::list(&args),
+        Action::Revoke(args) => return life::revoke(&args),
+        Action::Rotate(args) => return life::rotate(&args),
         Action::Show { key, password } => show(&read_public(&key, &password)?),
     }
     Ok(ExitCode::SUCCESS)
@@ -141,6 +152,12 @@ fn read_pem(path: &Path) -> anyhow::Result<String> {
     let limit = KEY_FILE_BYTES_MAX as u64 + 1;
     File::open(path).and_then(|file| file.take(limit).read_to_string(&mut pem)).with_context(failed)?;
     Ok(pem)
+}
+
+/// A public key's file.
+fn read_public_file(path: &Path) -> anyhow::Result<PublicKey> {
+    let unusable = || UsageError(format!("cannot use `{}` as a public key", path.display()));
+    PublicKey::from_pem(&read_pem(path)?).with_context(unusable)
 }
 
 /// The public half of either kind of file.

@@ -65,7 +65,9 @@ fn read(file: &Path) -> anyhow::Result<Policy> {
     policy_file::read(file).map_err(|error| {
         let text = match &error {
             PolicyFileError::Mistakes { .. } => error.to_string(),
-            PolicyFileError::Unreadable { source, .. } => format!("{error}: {source}"),
+            PolicyFileError::Unreadable { source, .. } | PolicyFileError::Unwritable { source, .. } => {
+                format!("{error}: {source}")
+            }
         };
         UsageError(text).into()
     })

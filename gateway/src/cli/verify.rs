@@ -51,6 +51,10 @@ pub struct Args {
     /// What the receipt must call the gate: `https://registry.example`.
     #[arg(long, value_name = "ID", requires = "receipt")]
     verifier: Option<String>,
+    /// The repository that the receipt must be for, where clients reach the gateway by another name than its own:
+    /// `registry.example/prod/app`.
+    #[arg(long, value_name = "NAME", requires = "receipt")]
+    repository: Option<String>,
     /// Require this annotation inside the signature. May be repeated.
     #[arg(short = 'a', long = "annotation", value_name = "KEY=VALUE")]
     annotations: Vec<String>,
@@ -78,6 +82,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let trust_store = trust_store(args)?;
     let remote = args.registry.remote(&args.image)?;
     remote.log_in(RegistryOperation::Pull)?;
+    // A receipt is about a digest; whoever knows that one need not be allowed to read the image.
+    if let (true, Some(digest)) = (args.receipt, args.image.digest()) {
+        return receipt(args, &remote, digest, &trust_store);
+    }
     let manifest = remote
         .manifest(args.image.target())?
         .with_context(|| format!("the registry does not have `{}`", args.image))?;
@@ -167,7 +175,7 @@ fn receipt(
     let subject = Subject { digest: digest.as_str(), repository: &repository };
     let answer = attestation::verify(&found.attestations, subject, trust_store, now);
     let expected = Expected {
-        repository: &repository,
+        repository: args.repository.as_deref().unwrap_or(&repository),
         verifier: args.verifier.as_deref(),
         policy: args.policy_digest.as_deref(),
     };
