@@ -4,6 +4,7 @@ mod evidence;
 mod log;
 mod pull;
 mod receipts;
+mod refused;
 mod signatures;
 mod withdrawal;
 
@@ -35,6 +36,7 @@ use log::{Admissions, Asked};
 pub use pull::{Answer, Asker};
 pub(crate) use receipts::Issuer;
 pub use receipts::ReceiptConfig;
+use refused::RefusedCandidates;
 
 /// How often a question is asked anew because policy or advisories changed while it was weighed.
 const CHANGES_MAX: usize = 4;
@@ -122,6 +124,7 @@ pub struct Judge {
     advisories: Arc<AdvisoryStore>,
     registry: String,
     facts: FactsCache,
+    refused: RefusedCandidates,
     admissions: Admissions,
     weighing: Semaphore,
     clock: Clock,
@@ -171,6 +174,7 @@ impl Judge {
             advisories,
             registry,
             facts: FactsCache::default(),
+            refused: RefusedCandidates::default(),
             admissions: Admissions::default(),
             weighing,
             clock,

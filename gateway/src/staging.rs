@@ -17,9 +17,9 @@ use crate::manifest::Manifest;
 use crate::records::withdrawals::WithdrawalRow;
 use crate::records::{RecordError, blobs, manifests, withdrawals};
 
-/// Most manifests about one subject. Whoever verifies must read them all; ten thousand signatures on one digest are an
-/// attack.
-pub const REFERRERS_MAX: usize = 256;
+/// Most manifests about one subject. Whoever may push referrers could otherwise fill the records; far fewer would let
+/// them keep out the one signature that matters. What does not verify is examined once, not at each question.
+pub const REFERRERS_MAX: usize = 16_384;
 
 /// Why a transition is not made.
 #[derive(Debug, thiserror::Error)]
@@ -135,8 +135,8 @@ pub fn stage(connection: &Connection, push: &Push, proof: &Admitted, now: i64) -
     }
     if let Some(subject) = &push.manifest.subject {
         let limit = u32::try_from(REFERRERS_MAX).unwrap_or(u32::MAX);
-        let known = manifests::referrers(connection, &push.repository, &subject.digest, "", limit)?;
-        if known.len() >= REFERRERS_MAX && !known.iter().any(|row| row.digest == push.digest) {
+        let known = manifests::referrer_digests(connection, &push.repository, &subject.digest, limit)?;
+        if known.len() >= REFERRERS_MAX && !known.contains(&push.digest) {
             return Err(StagingError::TooManyReferrers { subject: subject.digest.clone() });
         }
     }

@@ -44,30 +44,96 @@ pub fn verify(
     trust_store: &TrustStore,
     now: i64,
 ) -> Verification {
-    let mut verification = Verification::default();
-    let mut signers = Signers::new(trust_store);
-    let mut unlisted = 0usize;
-    for signature in signatures.iter().take(limits::CANDIDATES_MAX) {
-        match check(signature, subject, &mut signers, now) {
-            Ok(found) => found.into_iter().for_each(|found| {
-                if !verification.verified.contains(&found) {
-                    verification.verified.push(found);
+    let mut verifier = Verifier::new(subject, trust_store, now);
+    for signature in signatures {
+        verifier.examine(signature);
+    }
+    verifier.finish()
+}
+
+/// [`verify`] for a caller that fetches candidates one by one: all of them together are never in memory.
+pub struct Verifier<'a> {
+    subject: Subject<'a>,
+    signers: Signers<'a>,
+    now: i64,
+    examined: usize,
+    unlisted: usize,
+    unexamined: usize,
+    verification: Verification,
+}
+
+/// What became of one candidate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Examined {
+    /// It counts for somebody.
+    Good,
+    /// A limit was reached before it; nothing is known about it.
+    Not,
+    /// It does not count.
+    Refused {
+        /// The first check that failed, in words.
+        reason: String,
+        /// Whether that stays so as long as the trust store is the same and none of its windows opens or ends. What
+        /// rests on a certificate may depend on the time in other ways.
+        lasting: bool,
+    },
+}
+
+impl<'a> Verifier<'a> {
+    /// Begins with nobody vouching. `now` is seconds since 1970-01-01 UTC.
+    pub fn new(subject: Subject<'a>, trust_store: &'a TrustStore, now: i64) -> Self {
+        let (signers, verification) = (Signers::new(trust_store), Verification::default());
+        Self { subject, signers, now, examined: 0, unlisted: 0, unexamined: 0, verification }
+    }
+
+    /// Checks one candidate.
+    pub fn examine(&mut self, signature: &UnverifiedSignature) -> Examined {
+        if self.examined >= limits::CANDIDATES_MAX {
+            self.unexamined += 1;
+            return Examined::Not;
+        }
+        self.examined += 1;
+        let verified = &mut self.verification.verified;
+        match check(signature, self.subject, &mut self.signers, self.now) {
+            Ok(found) => {
+                for found in found {
+                    if !verified.contains(&found) {
+                        verified.push(found);
+                    }
                 }
-            }),
-            Err(reason) if verification.rejected.len() < limits::REJECTIONS_MAX => {
-                verification.rejected.push(Rejection { candidate: candidate(signature), reason });
+                Examined::Good
             }
-            Err(_) => unlisted += 1,
+            Err(reason) => {
+                self.refuse(candidate(signature), reason.clone());
+                if self.signers.is_exhausted() {
+                    return Examined::Not;
+                }
+                Examined::Refused { reason, lasting: !self.signers.has_certificates() }
+            }
         }
     }
-    let unexamined = signatures.len().saturating_sub(limits::CANDIDATES_MAX);
-    if unlisted > 0 || unexamined > 0 {
-        let candidate = format!("{} more", unlisted + unexamined);
-        let reason =
-            format!("{unlisted} refused without being listed, {unexamined} beyond the limit not examined");
-        verification.rejected.push(Rejection { candidate, reason });
+
+    /// Counts a candidate that does not count, for a reason that the caller knows.
+    pub fn refuse(&mut self, candidate: String, reason: String) {
+        if self.verification.rejected.len() < limits::REJECTIONS_MAX {
+            self.verification.rejected.push(Rejection { candidate, reason });
+        } else {
+            self.unlisted += 1;
+        }
     }
-    verification
+
+    /// The answer about all of them.
+    pub fn finish(mut self) -> Verification {
+        let (unlisted, unexamined) = (self.unlisted, self.unexamined);
+        if unlisted > 0 || unexamined > 0 {
+            let candidate = format!("{} more", unlisted + unexamined);
+            let reason = format!(
+                "{unlisted} refused without being listed, {unexamined} beyond the limit not examined"
+            );
+            self.verification.rejected.push(Rejection { candidate, reason });
+        }
+        self.verification
+    }
 }
 
 /// All checks of one candidate: integrity and path, then the signature, then what it claims, then whether that

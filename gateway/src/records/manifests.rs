@@ -317,6 +317,23 @@ pub fn referrers(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// Digests of manifests about `subject`, at most `count_max`: from the index alone, for one digest may have thousands.
+///
+/// # Errors
+/// When the database fails.
+pub fn referrer_digests(
+    connection: &Connection,
+    repository: &str,
+    subject: &str,
+    count_max: u32,
+) -> Result<Vec<String>, RecordError> {
+    let sql = "SELECT digest FROM manifests INDEXED BY manifests_by_subject
+               WHERE repository = ?1 AND subject = ?2 LIMIT ?3";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params![repository, subject, count_max], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 /// Indexes of `repository` that list `digest`; bounded.
 ///
 /// # Errors

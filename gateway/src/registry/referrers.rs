@@ -13,9 +13,13 @@ use crate::gate::evidence::State;
 use crate::gate::verdict::Verdict;
 use crate::manifest::OCI_INDEX;
 use crate::records::manifests::{self as rows, ManifestRow, View};
-use crate::staging::REFERRERS_MAX;
 
 const FILTERS_APPLIED: HeaderName = HeaderName::from_static("oci-filters-applied");
+/// Entries of one answer; more come by its `Link`.
+const ENTRIES_MAX: usize = 256;
+/// Rows looked at for one answer: of ten thousand that the caller may not see, or does not ask for, the rest comes by
+/// `Link`.
+const ROWS_MAX: u32 = 1024;
 /// Bytes of one answer; clients stop reading an index at 4 MiB.
 const ANSWER_BYTES_MAX: usize = 2 * 1024 * 1024;
 
@@ -28,18 +32,19 @@ pub(super) async fn list(asked: &Asked<'_>, name: &str, subject: &Digest) -> Res
     let count_max = parameter(&query, "n")
         .and_then(|text| text.parse::<usize>().ok())
         .filter(|count| *count > 0)
-        .map_or(REFERRERS_MAX, |count| count.min(REFERRERS_MAX));
-    let limit = u32::try_from(REFERRERS_MAX).unwrap_or(u32::MAX);
+        .map_or(ENTRIES_MAX, |count| count.min(ENTRIES_MAX));
     let found = asked
         .registry
         .records
-        .read(|connection| rows::referrers(connection, name, subject.as_str(), last, limit))?;
+        .read(|connection| rows::referrers(connection, name, subject.as_str(), last, ROWS_MAX))?;
     let mut listed: Vec<Value> = Vec::new();
-    let (mut bytes, mut shown, mut more) = (0, String::new(), false);
+    let (mut bytes, mut shown) = (0, String::new());
+    let mut more = u32::try_from(found.len()).is_ok_and(|count| count >= ROWS_MAX);
     for row in found {
         if wanted.is_some_and(|wanted| row.artifact_type.as_deref() != Some(wanted))
             || !may_see(asked, name, &row).await?
         {
+            shown = row.digest;
             continue;
         }
         let entry = descriptor(&row);

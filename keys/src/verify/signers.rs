@@ -42,6 +42,7 @@ pub(crate) struct Signers<'a> {
     keys: Vec<Key<'a>>,
     certificates: Vec<Certificates<'a>>,
     cost_left: u32,
+    exhausted: bool,
 }
 
 struct Key<'a> {
@@ -81,7 +82,12 @@ impl<'a> Signers<'a> {
             }
         }
         let revocations = &trust_store.revocations;
-        Self { revocations, keys, certificates, cost_left: limits::VERIFICATION_COST_MAX }
+        Self { revocations, keys, certificates, cost_left: limits::VERIFICATION_COST_MAX, exhausted: false }
+    }
+
+    /// Whether the last candidate was refused for want of time to examine it.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.exhausted
     }
 
     pub(crate) fn has_certificates(&self) -> bool {
@@ -116,7 +122,7 @@ impl<'a> Signers<'a> {
             if hint.is_some_and(|hint| hint != known.key_id) {
                 continue;
             }
-            self.cost_left = charge(self.cost_left, known.key.verification_cost())?;
+            charge(&mut self.cost_left, &mut self.exhausted, known.key.verification_cost())?;
             if known.key.verifies(message, signature) {
                 let voucher = |&(identity, key): &(&'a Identity, &'a TrustedKey)| Voucher {
                     identity,
@@ -154,12 +160,12 @@ impl<'a> Signers<'a> {
                 refusals.push(refusal.to_string());
                 continue;
             }
-            self.cost_left = charge(self.cost_left, ORIGIN_COST)?;
+            charge(&mut self.cost_left, &mut self.exhausted, ORIGIN_COST)?;
             if let Err(refusal) = sigstore::check_origin(bundle, artifact, known.anchors) {
                 refusals.push(refusal.to_string());
                 continue;
             }
-            self.cost_left = charge(self.cost_left, CERTIFICATE_COST)?;
+            charge(&mut self.cost_left, &mut self.exhausted, CERTIFICATE_COST)?;
             match sigstore::by_anchors(bundle, artifact, known.anchors, now) {
                 Ok(verified) => vouchers.extend(known.vouchers(&verified)),
                 Err(error) => refusals.push(error.to_string()),
@@ -190,7 +196,15 @@ fn mark(signer: &CertificateSigner) -> String {
     digest::sha256_hex(format!("certificate\n{}\n{issuer}\n{subject}", issuer.len()).as_bytes())
 }
 
-fn charge(left: u32, cost: u32) -> Result<u32, String> {
-    let left = left.checked_sub(cost);
-    left.ok_or_else(|| "not examined: too many signatures on this digest; remove stale ones".to_owned())
+fn charge(left: &mut u32, exhausted: &mut bool, cost: u32) -> Result<(), String> {
+    match left.checked_sub(cost) {
+        Some(rest) => {
+            *left = rest;
+            Ok(())
+        }
+        None => {
+            *exhausted = true;
+            Err("not examined: too many signatures on this digest; remove stale ones".to_owned())
+        }
+    }
 }

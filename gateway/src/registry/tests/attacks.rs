@@ -277,12 +277,35 @@ async fn a_refused_image_is_judged_again_under_another_name() {
 async fn signatures_beyond_counting_are_refused() {
     let fixture = Fixture::new();
     let subject = fixture.push("signed/app", "v1", &["one"]).await;
-    for number in 0..crate::staging::REFERRERS_MAX {
-        let kind = format!("application/vnd.junk.{number}");
-        let _ = fixture.referrer(As::Signer, "signed/app", &subject, &kind).await.expect(201);
-    }
+    fixture.add_junk(&subject, crate::staging::REFERRERS_MAX, b"{}").await;
     let more = fixture.referrer(As::Signer, "signed/app", &subject, "application/vnd.more").await;
     let _ = more.expect_error(400, "MANIFEST_INVALID");
+}
+
+/// Every junk bundle is well made, names a key of the policy, and is about this very digest: only its signature is
+/// wrong. They are pushed before the good one, and examined again after a start.
+#[tokio::test]
+async fn ten_thousand_junk_referrers_hide_no_good_signature() {
+    const JUNK: usize = 10_000;
+    let fixture = Fixture::new();
+    let subject = fixture.push("signed/app", "v1", &["one"]).await;
+    let mut bundle: Value = serde_json::from_slice(&fixture.bundle(&subject).blobs[0].bytes).unwrap();
+    let mut other: Value =
+        serde_json::from_slice(&fixture.bundle(&format!("sha256:{}", "0".repeat(64))).blobs[0].bytes)
+            .unwrap();
+    bundle["dsseEnvelope"]["signatures"] = other["dsseEnvelope"]["signatures"].take();
+    fixture.add_junk(&subject, JUNK, bundle.to_string().as_bytes()).await;
+    let _ = fixture.put_signed(As::Signer, "signed/app", fixture.bundle(&subject)).await.expect(201);
+    let path = format!("/v2/signed/app/manifests/{subject}");
+    let _ = fixture.get(As::Consumer, &path).await.expect(200);
+    // Known by now: another policy is another question, a restart forgets, and neither is misled.
+    fixture.policy.store(std::sync::Arc::new(super::fixture::policy(&format!(
+        "# changed\n{}",
+        super::fixture::POLICY
+    ))));
+    let _ = fixture.get(As::Consumer, &path).await.expect(200);
+    let fixture = fixture.restart();
+    let _ = fixture.get(As::Consumer, &path).await.expect(200);
 }
 
 // Group 11 and 12.

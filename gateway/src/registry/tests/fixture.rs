@@ -24,6 +24,8 @@ use crate::digest::Digest;
 use crate::gate::policy::Policy;
 use crate::judge::{PolicyHandle, ReceiptConfig};
 use crate::manifest::OCI_MANIFEST;
+use crate::records::RecordError;
+use crate::records::manifests as rows;
 use crate::registry::{Registry, RegistryConfig, Surroundings, router};
 use crate::telemetry::Metrics;
 
@@ -290,6 +292,28 @@ impl Fixture {
     pub(super) fn bundle(&self, digest: &str) -> SignedArtifact {
         let image = ImageDescriptor { digest, media_type: OCI_MANIFEST, size: 7 };
         signer().sign_bundle(image, &BTreeMap::new(), 1_800_000_000).unwrap()
+    }
+
+    /// Puts manifests about `subject` into `signed/app`, all with the same layer: what ten thousand pushes would leave.
+    pub(super) async fn add_junk(&self, subject: &str, count: usize, layer: &[u8]) {
+        let name = "signed/app";
+        self.put_blob(name, b"{}").await;
+        self.put_blob(name, layer).await;
+        let bundle = keys::cosign::BUNDLE_MEDIA_TYPE;
+        let manifest = |number: usize| {
+            let manifest = json!({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "artifactType": bundle,
+                "config": descriptor(EMPTY, b"{}"), "layers": [descriptor(bundle, layer)],
+                "subject": {"mediaType": OCI_MANIFEST, "digest": subject, "size": 7},
+                "annotations": {"number": number.to_string()}});
+            crate::manifest::classify(Bytes::from(manifest.to_string()), Some(OCI_MANIFEST)).unwrap()
+        };
+        let manifests: Vec<_> = (0..count).map(manifest).collect();
+        let insert = move |connection: &rusqlite::Connection| -> Result<(), RecordError> {
+            manifests.iter().try_for_each(|manifest| {
+                rows::insert(connection, name, &manifest.digest, manifest, "junk", 1_800_000_000)
+            })
+        };
+        self.registry.records.write(name, insert).await.unwrap();
     }
 
     /// Pushes an artifact about `subject`.
