@@ -40,6 +40,9 @@ pub enum PolicyFileError {
 /// No file of a policy is larger; a device or a log named by mistake must not fill the memory.
 const FILE_BYTES_MAX: u64 = 2 << 20;
 
+/// Files of one folder that a policy names.
+const FOLDER_FILES_MAX: usize = 1024;
+
 /// Reads a policy; key files are relative to its folder.
 ///
 /// # Errors
@@ -80,12 +83,34 @@ fn parse(path: &Path, text: &str) -> Result<Policy, PolicyFileError> {
 }
 
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    if path.as_os_str().as_encoded_bytes().ends_with(b"/") {
+        return names(path);
+    }
     let mut bytes = Vec::new();
     File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("more than {FILE_BYTES_MAX} bytes")));
     }
     Ok(bytes)
+}
+
+/// The files of a folder, as [`crate::gate::policy::ReadFile`] asks for them. Hidden files are an editor's.
+fn names(folder: &Path) -> io::Result<Vec<u8>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let name = entry?.file_name().into_string();
+        let name =
+            name.map_err(|name| io::Error::new(io::ErrorKind::InvalidFilename, format!("{name:?}")))?;
+        if !name.starts_with('.') {
+            names.push(name);
+        }
+        if names.len() > FOLDER_FILES_MAX {
+            let problem = format!("more than {FOLDER_FILES_MAX} files");
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
+        }
+    }
+    names.sort();
+    Ok(names.join("\n").into_bytes())
 }
 
 #[cfg(test)]

@@ -239,7 +239,7 @@ impl BundleLayer {
     }
 }
 
-fn parse_manifest(manifest: &[u8]) -> Result<Map<String, Value>, DiscoveryError> {
+pub(crate) fn parse_manifest(manifest: &[u8]) -> Result<Map<String, Value>, DiscoveryError> {
     match json::parse(manifest, limits::MANIFEST_BYTES_MAX)? {
         Value::Object(manifest) if manifest.contains_key("manifests") && manifest.contains_key("layers") => {
             Err(DiscoveryError::Ambiguous)
@@ -249,13 +249,13 @@ fn parse_manifest(manifest: &[u8]) -> Result<Map<String, Value>, DiscoveryError>
     }
 }
 
-fn subject_digest(manifest: &Map<String, Value>) -> Option<String> {
+pub(crate) fn subject_digest(manifest: &Map<String, Value>) -> Option<String> {
     let digest = manifest.get("subject")?.get("digest")?.as_str()?;
     digest::split(digest).is_some().then(|| digest.to_owned())
 }
 
 /// The layers whose media type is wanted, at most [`limits::LAYERS_MAX`].
-fn layers<'a>(
+pub(crate) fn layers<'a>(
     manifest: &'a Map<String, Value>,
     wanted: impl Fn(&str) -> bool,
     skipped: &mut Vec<Rejection>,
@@ -269,7 +269,7 @@ fn layers<'a>(
     Ok(layers.iter().take(limits::LAYERS_MAX).filter(of_type).collect())
 }
 
-fn descriptor(layer: &Value, size_max: u64) -> Result<(String, u64), &'static str> {
+pub(crate) fn descriptor(layer: &Value, size_max: u64) -> Result<(String, u64), &'static str> {
     let digest = layer.get("digest").and_then(Value::as_str).filter(|digest| digest::split(digest).is_some());
     let digest = digest.ok_or("its descriptor has no valid digest")?;
     let size = layer.get("size").and_then(Value::as_u64).ok_or("its descriptor has no valid size")?;
@@ -286,7 +286,7 @@ fn annotations(layer: &Value) -> Option<BTreeMap<String, String>> {
     annotations.as_object()?.iter().map(entry).collect()
 }
 
-fn skip(layer: &Value, reason: &str, skipped: &mut Vec<Rejection>) {
+pub(crate) fn skip(layer: &Value, reason: &str, skipped: &mut Vec<Rejection>) {
     if skipped.len() < limits::REJECTIONS_MAX {
         let candidate = layer.get("digest").and_then(Value::as_str).unwrap_or("a layer without digest");
         skipped.push(Rejection { candidate: json::quote(candidate), reason: reason.to_owned() });

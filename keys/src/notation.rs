@@ -5,14 +5,18 @@
 
 mod cbor;
 mod cose;
+mod discovery;
 mod envelope;
 mod jws;
 mod trust_policy;
 mod verify;
 
+pub use discovery::{EnvelopeLayer, Envelopes, SIGNATURE_TYPE, UnverifiedNotation, signature_layers};
 pub use envelope::{COSE_MEDIA_TYPE, EnvelopeError, JWS_MEDIA_TYPE, PAYLOAD_TYPE, SigningScheme};
+pub(crate) use envelope::{OpenedEnvelope, read};
 pub use trust_policy::{Action, Check, Level, Statement, TrustPolicy, TrustPolicyError, TrustStores};
 pub use verify::{CheckResult, NotationError, Outcome, Refusal, VerifiedNotation, verify};
+pub(crate) use verify::{authenticity, judge};
 
 /// What a signature must be about: the descriptor of one manifest or index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,4 +27,14 @@ pub struct Artifact<'a> {
     pub digest: &'a str,
     /// Its length in bytes.
     pub size: u64,
+}
+
+/// Whom an identity that signs by notation trusts. One way only: neither keys nor sigstore certificates count for it.
+#[derive(Clone, Debug)]
+pub struct NotationTrust {
+    /// Which authorities may certify whom, and what is enforced. Level `audit` counts no stranger here: who signed
+    /// must be known, or nobody has vouched.
+    pub policy: TrustPolicy,
+    /// The authorities' certificates.
+    pub stores: TrustStores,
 }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::notation::{UnverifiedNotation, VerifiedNotation};
 use crate::sigstore::VerifiedBundle;
 
 /// What a signature must be about: one manifest, by the digest of its exact bytes.
@@ -29,6 +30,8 @@ pub enum UnverifiedSignature {
         /// The layer's annotations.
         annotations: std::collections::BTreeMap<String, String>,
     },
+    /// One Notation envelope found as a referrer.
+    Notation(Box<UnverifiedNotation>),
     /// One sigstore bundle found as a referrer.
     SigstoreBundle {
         /// Digest of the referrer manifest, for the trace.
@@ -51,6 +54,8 @@ pub enum UnverifiedSignature {
 pub enum SignatureForm {
     /// cosign's `.sig` tag with a simple-signing payload.
     CosignSimple,
+    /// A Notation envelope, JWS or COSE, as an OCI referrer.
+    Notation,
     /// A sigstore bundle as an OCI referrer, in-toto statement `https://sigstore.dev/cosign/sign/v1`.
     SigstoreBundle,
 }
@@ -59,6 +64,7 @@ impl fmt::Display for SignatureForm {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::CosignSimple => "simple signing",
+            Self::Notation => "notation",
             Self::SigstoreBundle => "sigstore bundle",
         })
     }
@@ -77,6 +83,8 @@ pub struct VerifiedSignature {
     pub(crate) valid_until: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) certificate: Option<VerifiedBundle>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) notation: Option<Box<VerifiedNotation>>,
 }
 
 impl VerifiedSignature {
@@ -103,6 +111,11 @@ impl VerifiedSignature {
     /// What proves a certificate identity: its holder, the times, the log entries. `None` for a key.
     pub fn certificate(&self) -> Option<&VerifiedBundle> {
         self.certificate.as_ref()
+    }
+
+    /// What proves a signature by notation: every check, and what its failure would mean.
+    pub fn notation(&self) -> Option<&VerifiedNotation> {
+        self.notation.as_deref()
     }
 
     /// The last moment at which it counts, seconds since 1970-01-01 UTC, as its key's window or its certificate says;

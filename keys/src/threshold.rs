@@ -115,6 +115,7 @@ mod tests {
             valid_until: None,
             signer: String::new(),
             certificate: None,
+            notation: None,
         }
     }
 

@@ -4,6 +4,7 @@ mod public_key;
 
 use std::collections::BTreeMap;
 
+use crate::notation::NotationTrust;
 use crate::revocation::Revocations;
 use crate::signature::Subject;
 use crate::sigstore::CertificateTrust;
@@ -42,6 +43,8 @@ pub enum Vouches {
     Keys(Vec<TrustedKey>),
     /// Certificates that an authority issues for a proven identity.
     Certificate(Box<CertificateTrust>),
+    /// Certificates of authorities in a trust store, used by notation.
+    Notation(Box<NotationTrust>),
 }
 
 /// A public key with the time in which it may vouch.
@@ -84,7 +87,7 @@ impl Identity {
     pub fn keys(&self) -> &[TrustedKey] {
         match &self.vouches {
             Vouches::Keys(keys) => keys,
-            Vouches::Certificate(_) => &[],
+            Vouches::Certificate(_) | Vouches::Notation(_) => &[],
         }
     }
 }

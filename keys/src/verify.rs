@@ -1,5 +1,6 @@
 //! The one entry: signatures, subject, trust store and `now` in; [`VerifiedSignature`]s and refusals out.
 
+mod notation;
 mod signers;
 
 use serde::Serialize;
@@ -108,7 +109,10 @@ impl<'a> Verifier<'a> {
                 if self.signers.is_exhausted() {
                     return Examined::Not;
                 }
-                Examined::Refused { reason, lasting: !self.signers.has_certificates() }
+                Examined::Refused {
+                    reason,
+                    lasting: !self.signers.has_certificates() && self.signers.notation().is_empty(),
+                }
             }
         }
     }
@@ -163,6 +167,9 @@ fn check(
             let claims = simple::claims(payload, subject.digest).map_err(words)?;
             (SignatureForm::CosignSimple, vouchers, claims)
         }
+        UnverifiedSignature::Notation(candidate) => {
+            return notation::check(candidate, subject, signers, now).map_err(words);
+        }
         UnverifiedSignature::SigstoreBundle {
             subject_digest, bundle_digest, bundle_size, bundle, ..
         } => {
@@ -188,6 +195,7 @@ fn check(
                 key_id: voucher.key_id,
                 signer: voucher.signer,
                 certificate: voucher.certificate,
+                notation: None,
             }),
             Err(reason) => refusals.push(reason.to_string()),
         }
@@ -292,6 +300,7 @@ fn window(key: &TrustedKey) -> String {
 fn candidate(signature: &UnverifiedSignature) -> String {
     json::quote(match signature {
         UnverifiedSignature::CosignSimple { payload_digest, .. } => payload_digest,
+        UnverifiedSignature::Notation(candidate) => &candidate.manifest_digest,
         UnverifiedSignature::SigstoreBundle { manifest_digest, .. } => manifest_digest,
     })
 }

@@ -1,7 +1,7 @@
 //! Signatures made by notation 1.3.2 and by hand, good and tampered: each gets the verdict its case states.
 //!
-//! The cases lie outside the repository, in the folder that `PORTCULLIS_TEST_DATA` names (or `../shared/data` beside
-//! the workspace). Without it the test says so and does nothing.
+//! The cases lie in `vectors/notation`, as a registry's content in one archive, which `tar` unpacks; without a `tar` that
+//! reads zstd the test says so and does nothing.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot read its data has failed")]
 
@@ -47,12 +47,8 @@ const REASONS: [(&str, &str); 27] = [
     ("crafted-plugin-required", "demands verification plug-in"),
 ];
 
-#[expect(clippy::disallowed_methods, reason = "a test finds its data by this variable")]
-fn data() -> Option<PathBuf> {
-    let data = std::env::var_os("PORTCULLIS_TEST_DATA")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"), PathBuf::from);
-    let folder = data.join("signatures/notation");
-    folder.is_dir().then_some(folder)
+fn data() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/notation")
 }
 
 fn stores(folder: &Path) -> TrustStores {
@@ -112,10 +108,7 @@ fn judge(case: &Value, repositories: &Value, root: &Path, stores: &TrustStores) 
 
 #[test]
 fn every_notation_case_gets_its_stated_verdict() {
-    let Some(folder) = data() else {
-        println!("SKIPPED: every_notation_case_gets_its_stated_verdict: no test data");
-        return;
-    };
+    let folder = data();
     let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("notation");
     std::fs::create_dir_all(&root).unwrap();
     let archive = folder.join("registry.tar.zst");

@@ -6,6 +6,7 @@
 mod exception;
 mod identity;
 mod keyless;
+mod notation;
 mod pattern;
 mod reader;
 mod revocation;
@@ -59,7 +60,8 @@ impl fmt::Display for PolicyErrors {
     }
 }
 
-/// Reads a file that the policy names, relative to the policy file's own folder.
+/// Reads a file that the policy names, relative to the policy file's own folder. A path that ends in a slash asks for the
+/// names of the files in a folder instead, sorted, one a line.
 pub type ReadFile<'a> = dyn Fn(&Path) -> io::Result<Vec<u8>> + 'a;
 
 /// A policy is written by people; more than this is not.

@@ -64,7 +64,7 @@ impl Judge {
         let name = self.full_name(repository);
         let mut evidence = Evidence::new(name, digest, self.clock.now(), content);
         evidence.parents = manifests::parents(connection, repository, digest)?;
-        evidence.signatures = self.verification(connection, repository, &evidence, basis)?;
+        evidence.signatures = self.verification(connection, repository, (&evidence, manifest), basis)?;
         Ok(evidence)
     }
 

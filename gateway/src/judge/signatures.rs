@@ -1,15 +1,16 @@
-//! Finds the signatures of one digest, in both storage forms, and has them verified.
+//! Finds the signatures of one digest, in every storage form, and has them verified.
 
 use keys::cosign::{self, DiscoveryError};
-use keys::limits;
 use keys::signature::Subject;
 use keys::verify::{Verification, Verifier};
+use keys::{limits, notation};
 use rusqlite::Connection;
 
 use super::refused::Outcome;
 use super::{Basis, Judge, JudgeError};
 use crate::digest::Digest;
 use crate::gate::evidence::Evidence;
+use crate::manifest::Manifest;
 use crate::records::{self, manifests, receipts};
 use crate::staging::REFERRERS_MAX;
 
@@ -27,7 +28,7 @@ impl Judge {
         &self,
         connection: &Connection,
         repository: &str,
-        evidence: &Evidence,
+        (evidence, manifest): (&Evidence, &Manifest),
         basis: &Basis,
     ) -> Result<Verification, JudgeError> {
         let mut all = Verification::default();
@@ -42,9 +43,19 @@ impl Judge {
             for (manifest, reason) in refused.into_iter().filter(|(_, reason)| !reason.is_empty()) {
                 verifier.refuse(manifest, reason);
             }
-            for manifest in open {
-                let outcome = self.examine(connection, repository, &manifest, &mut verifier)?;
-                self.refused.remember(&place, manifest, &outcome, evidence.as_of, until);
+            let described = match digest == &manifest.digest {
+                true => Some((manifest.media_type.clone(), manifest.bytes.len() as u64)),
+                false => {
+                    manifests::find(connection, repository, digest)?.map(|row| (row.media_type, row.size))
+                }
+            };
+            for candidate in open {
+                let mut outcome = self.examine(connection, repository, &candidate, &mut verifier)?;
+                if let Some(described) = &described {
+                    let place = (repository, candidate.as_str());
+                    self.examine_notation(connection, place, described, &mut verifier, &mut outcome)?;
+                }
+                self.refused.remember(&place, candidate, &outcome, evidence.as_of, until);
             }
             let one = verifier.finish();
             all.verified.extend(one.verified);
@@ -111,6 +122,46 @@ impl Judge {
             Err(error) => refuse(&mut outcome, verifier, manifest.to_owned(), error.to_string()),
         }
         Ok(outcome)
+    }
+
+    /// Examines the Notation signature that a manifest may be. `described` is the media type and the size in bytes of the
+    /// manifest under test: notation signs them too.
+    fn examine_notation(
+        &self,
+        connection: &Connection,
+        (repository, manifest): (&str, &str),
+        described: &(String, u64),
+        verifier: &mut Verifier<'_>,
+        outcome: &mut Outcome,
+    ) -> Result<(), JudgeError> {
+        let Some(bytes) = manifests::bytes(connection, manifest)? else { return Ok(()) };
+        let refuse =
+            |outcome: &mut Outcome, verifier: &mut Verifier<'_>, candidate: String, reason: String| {
+                outcome.unreadable(&reason);
+                verifier.refuse(candidate, reason);
+            };
+        let envelopes = match notation::signature_layers(&bytes) {
+            Ok(Some(envelopes)) => envelopes,
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                refuse(outcome, verifier, manifest.to_owned(), error.to_string());
+                return Ok(());
+            }
+        };
+        for skipped in envelopes.skipped {
+            refuse(outcome, verifier, skipped.candidate, skipped.reason);
+        }
+        for layer in envelopes.layers {
+            match self.payload(connection, repository, &layer.digest, layer.size) {
+                Some(envelope) => {
+                    let place = (manifest.to_owned(), envelopes.subject_digest.clone());
+                    let candidate = layer.with_envelope(place, described.clone(), envelope);
+                    outcome.add(verifier.examine(&candidate));
+                }
+                None => refuse(outcome, verifier, layer.digest, "its envelope cannot be read".to_owned()),
+            }
+        }
+        Ok(())
     }
 
     /// A small blob of this repository. One that another repository holds does not count: whoever pushed here must have

@@ -6,5 +6,6 @@ mod fixture;
 mod gate;
 mod keyless;
 mod life;
+mod notation;
 mod protocol;
 mod receipts;

@@ -1,10 +1,12 @@
-//! Looks for signatures of one digest in its registry: cosign's `.sig` tag, and referrers with a sigstore bundle.
+//! Looks for signatures of one digest in its registry: cosign's `.sig` tag, and referrers with a sigstore bundle or a
+//! Notation envelope.
 //!
-//! Both places are always read: a junk bundle must not hide a good legacy signature, nor the other way round. What cannot
+//! All places are always read: a junk bundle must not hide a good legacy signature, nor the other way round. What cannot
 //! be parsed is no error for the image, because anybody who may push can put it there; it is told in the trace.
 
 use keys::cosign;
 use keys::limits::{BUNDLE_BYTES_MAX, SIMPLE_PAYLOAD_BYTES_MAX};
+use keys::notation;
 use keys::signature::UnverifiedSignature;
 use keys::verify::Rejection;
 
@@ -37,6 +39,10 @@ pub fn find(remote: &Remote, digest: &Digest) -> Result<Found, RemoteError> {
             continue;
         };
         // What it is stands in the manifest; the list's word for it is anybody's.
+        if let Ok(Some(envelopes)) = notation::signature_layers(&manifest) {
+            envelope(remote, (digest, &referrer), envelopes, &mut found)?;
+            continue;
+        }
         match cosign::bundle_layers(&manifest) {
             Ok(bundles) if !bundles.layers.is_empty() || !bundles.skipped.is_empty() => {
                 bundle(remote, &referrer, bundles, &mut found)?;
@@ -77,6 +83,27 @@ fn bundle(
             let subject = bundles.subject_digest.clone();
             found.signatures.push(layer.with_bundle(manifest.to_string(), subject, bundle));
         }
+    }
+    Ok(())
+}
+
+/// Notation signs the media type and size of the image too, so the image's manifest is looked at.
+fn envelope(
+    remote: &Remote,
+    (image, manifest): (&Digest, &Digest),
+    envelopes: notation::Envelopes,
+    found: &mut Found,
+) -> Result<(), RemoteError> {
+    found.unreadable.extend(envelopes.skipped);
+    for layer in envelopes.layers {
+        let Some(envelope) = fetch(remote, &layer.digest, layer.size, found)? else { continue };
+        let Some(described) = remote.manifest(image.as_str())? else {
+            found.skip(manifest.as_str(), "the registry does not have the image it is about");
+            continue;
+        };
+        let described = (described.media_type.clone(), described.bytes.len() as u64);
+        let place = (manifest.to_string(), envelopes.subject_digest.clone());
+        found.signatures.push(layer.with_envelope(place, described, envelope));
     }
     Ok(())
 }

@@ -241,6 +241,14 @@ pub(crate) struct UnverifiedEnvelope {
     pub(crate) signature: Vec<u8>,
 }
 
+/// An envelope that was read, before anything was computed: who it says it is of.
+#[derive(Debug)]
+pub(crate) struct ReadEnvelope {
+    parsed: UnverifiedEnvelope,
+    attributes: Attributes,
+    chain: Vec<Certificate>,
+}
+
 /// An envelope whose signature verifies with the key of its leaf, whose chain is one, and which is about the artifact.
 /// Who the leaf is, is not known yet.
 #[derive(Debug)]
@@ -262,6 +270,11 @@ pub(crate) fn open(
     media_type: &str,
     artifact: Artifact<'_>,
 ) -> Result<OpenedEnvelope, EnvelopeError> {
+    read(envelope, media_type)?.prove(artifact)
+}
+
+/// The checks of the form, which cost no cryptography.
+pub(crate) fn read(envelope: &[u8], media_type: &str) -> Result<ReadEnvelope, EnvelopeError> {
     if envelope.len() > limits::NOTATION_ENVELOPE_BYTES_MAX {
         return Err(EnvelopeError::TooLarge(envelope.len()));
     }
@@ -281,27 +294,53 @@ pub(crate) fn open(
         Certificate::from_der(der).map_err(|error| EnvelopeError::Certificate { index, error })
     };
     let chain = parsed.chain.iter().enumerate().map(certificate).collect::<Result<Vec<_>, _>>()?;
-    check_chain(&chain, Purpose::CodeSigning)?;
-    let leaf = chain.first().ok_or(ChainError::Empty)?;
-    // The key alone decides; the header may only agree.
-    if Algorithm::of_key(leaf.key().kind()) != Some(parsed.algorithm) {
-        let (algorithm, key) = (parsed.algorithm.name(), leaf.key().kind().to_string());
-        return Err(EnvelopeError::AlgorithmOfKey { algorithm, key });
-    }
-    if !leaf.key().verifies_with(parsed.algorithm.verifier(), &parsed.message, &parsed.signature) {
-        return Err(EnvelopeError::Signature);
-    }
-    let metadata = check_target(&parsed.payload, artifact)?;
-    Ok(OpenedEnvelope {
-        scheme: attributes.scheme,
-        signing_time: attributes.signing_time,
-        expiry: attributes.expiry,
-        plugin: attributes.plugin,
-        chain,
-        metadata,
-    })
+    Ok(ReadEnvelope { parsed, attributes, chain })
 }
 
+impl ReadEnvelope {
+    /// Who says when it was signed.
+    pub(crate) fn scheme(&self) -> SigningScheme {
+        self.attributes.scheme
+    }
+
+    /// The certificates, leaf first; whether they are a chain is not known yet.
+    pub(crate) fn chain(&self) -> &[Certificate] {
+        &self.chain
+    }
+
+    /// What [`Self::prove`] costs at most, in units of one P-256 verification: each certificate's key verifies its
+    /// own signature and the one below.
+    pub(crate) fn cost(&self) -> u32 {
+        let keys = self.chain.iter().map(|certificate| certificate.key().kind().verification_cost());
+        keys.fold(0, |sum, cost| sum.saturating_add(cost.saturating_mul(2)))
+    }
+
+    /// The checks that need cryptography, and what it is about.
+    pub(crate) fn prove(self, artifact: Artifact<'_>) -> Result<OpenedEnvelope, EnvelopeError> {
+        let Self { parsed, attributes, chain } = self;
+        check_chain(&chain, Purpose::CodeSigning)?;
+        let leaf = chain.first().ok_or(ChainError::Empty)?;
+        // The key alone decides; the header may only agree.
+        if Algorithm::of_key(leaf.key().kind()) != Some(parsed.algorithm) {
+            let (algorithm, key) = (parsed.algorithm.name(), leaf.key().kind().to_string());
+            return Err(EnvelopeError::AlgorithmOfKey { algorithm, key });
+        }
+        if !leaf.key().verifies_with(parsed.algorithm.verifier(), &parsed.message, &parsed.signature) {
+            return Err(EnvelopeError::Signature);
+        }
+        let metadata = check_target(&parsed.payload, artifact)?;
+        Ok(OpenedEnvelope {
+            scheme: attributes.scheme,
+            signing_time: attributes.signing_time,
+            expiry: attributes.expiry,
+            plugin: attributes.plugin,
+            chain,
+            metadata,
+        })
+    }
+}
+
+#[derive(Debug)]
 struct Attributes {
     scheme: SigningScheme,
     signing_time: Option<i64>,

@@ -82,13 +82,16 @@ const CHECKS: [(&str, Check); 4] = [
 ];
 
 /// The levels as the specification's table has them; `skip` has no row, because nothing is verified then.
-const LEVELS: [(&str, Level); 3] = [
-    ("strict", Level([Action::Enforce; 4])),
-    ("permissive", Level([Action::Enforce, Action::Log, Action::Log, Action::Log])),
-    ("audit", Level([Action::Log; 4])),
-];
+const LEVELS: [(&str, Level); 3] =
+    [("strict", Level::STRICT), ("permissive", Level::PERMISSIVE), ("audit", Level([Action::Log; 4]))];
 
 impl Level {
+    /// Every check enforced.
+    pub const STRICT: Self = Self([Action::Enforce; 4]);
+
+    /// Who signed is enforced; when, until when, and whether it was revoked is told.
+    pub const PERMISSIVE: Self = Self([Action::Enforce, Action::Log, Action::Log, Action::Log]);
+
     /// What follows when `check` fails.
     pub fn action(self, check: Check) -> Action {
         let index = CHECKS.iter().position(|(_, other)| *other == check);
@@ -142,6 +145,31 @@ impl TrustPolicy {
             statements.push(statement);
         }
         Ok(Self { statements })
+    }
+
+    /// One statement for every repository: what a policy of ours says without such a document. No `identities`:
+    /// everybody whom the stores' authorities certify.
+    pub fn for_all_repositories(
+        name: &str,
+        level: Level,
+        stores: &[&str],
+        identities: Vec<DistinguishedName>,
+        timestamp_after_expiry_only: bool,
+    ) -> Self {
+        let statement = Statement {
+            name: name.to_owned(),
+            scopes: vec!["*".to_owned()],
+            level: Some(level),
+            timestamp_after_expiry_only,
+            stores: stores.iter().map(|&store| store.to_owned()).collect(),
+            identities,
+        };
+        Self { statements: vec![statement] }
+    }
+
+    /// The stores that the statements name, as `type:name`.
+    pub fn stores(&self) -> impl Iterator<Item = &str> {
+        self.statements.iter().flat_map(|statement| &statement.stores).map(String::as_str)
     }
 
     /// The statement for `host/name`: the one that names it, else the one with the wildcard.

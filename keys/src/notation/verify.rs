@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::Artifact;
 use super::envelope::{self, EnvelopeError, OpenedEnvelope, SigningScheme};
-use super::trust_policy::{Action, Check, Statement, TrustStores};
+use super::trust_policy::{Action, Check, Level, Statement, TrustStores};
 use crate::json;
 use crate::moment::rfc3339;
-use crate::x509::{ValidityError, valid_at};
+use crate::x509::{Certificate, ValidityError, valid_at};
 
 /// The first enforced check that failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -78,6 +78,10 @@ pub struct VerifiedNotation {
     signer: String,
     key_id: String,
     scheme: SigningScheme,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    valid_until: Option<i64>,
     trace: Vec<CheckResult>,
 }
 
@@ -95,6 +99,16 @@ impl VerifiedNotation {
     /// Who said when it was signed.
     pub fn scheme(&self) -> SigningScheme {
         self.scheme
+    }
+
+    /// When it was signed, in seconds since 1970-01-01 UTC; `None`: only the signer says so.
+    pub fn time(&self) -> Option<i64> {
+        self.time
+    }
+
+    /// The last moment at which the same checks hold, in seconds since 1970-01-01 UTC; `None`: no end is known.
+    pub fn valid_until(&self) -> Option<i64> {
+        self.valid_until
     }
 
     /// Every check in order.
@@ -131,19 +145,36 @@ pub fn verify(
     metadata: &BTreeMap<String, String>,
     now: i64,
 ) -> Result<VerifiedNotation, Box<Refusal>> {
-    let Some(level) = statement.level else {
-        let error = NotationError::Skipped(statement.name.clone());
-        return Err(Box::new(Refusal { error, trace: Vec::new() }));
-    };
-    let opened = integrity(envelope, media_type, artifact, metadata);
-    let mut trace = vec![line(Check::Integrity, Action::Enforce, opened.as_ref().map(|_| ()))];
-    let opened = opened.map_err(|error| Box::new(Refusal { error, trace: trace.clone() }))?;
+    level(statement)?;
+    match integrity(envelope, media_type, artifact, metadata) {
+        Ok(opened) => judge(&opened, (statement, stores), now),
+        Err(error) => {
+            let trace = vec![line(Check::Integrity, Action::Enforce, Err(&error))];
+            Err(Box::new(Refusal { error, trace }))
+        }
+    }
+}
+
+/// What `skip` leaves unverified vouches for nothing.
+fn level(statement: &Statement) -> Result<Level, Box<Refusal>> {
+    let error = || NotationError::Skipped(statement.name.clone());
+    statement.level.ok_or_else(|| Box::new(Refusal { error: error(), trace: Vec::new() }))
+}
+
+/// The checks after integrity, in the order of the specification.
+pub(crate) fn judge(
+    opened: &OpenedEnvelope,
+    (statement, stores): (&Statement, &TrustStores),
+    now: i64,
+) -> Result<VerifiedNotation, Box<Refusal>> {
+    let level = level(statement)?;
+    let mut trace = vec![line(Check::Integrity, Action::Enforce, Ok(()))];
     let mut refused = None;
     let checks: [(Check, Run<'_>); 4] = [
-        (Check::Authenticity, &|| authenticity(&opened, statement, stores)),
-        (Check::Expiry, &|| expiry(&opened, now)),
-        (Check::AuthenticTimestamp, &|| authentic_timestamp(&opened, statement, now)),
-        (Check::Revocation, &|| revocation(&opened)),
+        (Check::Authenticity, &|| authenticity((opened.scheme, &opened.chain), statement, stores)),
+        (Check::Expiry, &|| expiry(opened, now)),
+        (Check::AuthenticTimestamp, &|| authentic_timestamp(opened, statement, now)),
+        (Check::Revocation, &|| revocation(opened)),
     ];
     for (check, run) in checks {
         let action = level.action(check);
@@ -161,10 +192,29 @@ pub fn verify(
     let leaf = opened.chain.first();
     Ok(VerifiedNotation {
         signer: leaf.map(|leaf| leaf.subject().to_string()).unwrap_or_default(),
-        key_id: leaf.map(crate::x509::Certificate::key_id).unwrap_or_default(),
+        key_id: leaf.map(Certificate::key_id).unwrap_or_default(),
         scheme: opened.scheme,
+        time: proven_time(opened, &trace),
+        valid_until: valid_until(opened, level),
         trace,
     })
+}
+
+/// An authority's time, once the certificates were found valid at it.
+fn proven_time(opened: &OpenedEnvelope, trace: &[CheckResult]) -> Option<i64> {
+    let is_proven =
+        |line: &CheckResult| line.check == Check::AuthenticTimestamp && line.outcome == Outcome::Passed;
+    let is_proven = trace.iter().any(is_proven);
+    opened.signing_time.filter(|_| is_proven && opened.scheme == SigningScheme::SigningAuthority)
+}
+
+/// The earliest end of what the level enforces: the signature's own, and without a proven time the certificates'.
+fn valid_until(opened: &OpenedEnvelope, level: Level) -> Option<i64> {
+    let is_enforced = |check| level.action(check) == Action::Enforce;
+    let own = opened.expiry.filter(|_| is_enforced(Check::Expiry));
+    let at_now = opened.scheme == SigningScheme::X509 && is_enforced(Check::AuthenticTimestamp);
+    let certificates = opened.chain.iter().map(Certificate::not_after).filter(|_| at_now);
+    certificates.chain(own).min()
 }
 
 fn line(check: Check, action: Action, outcome: Result<(), &NotationError>) -> CheckResult {
@@ -192,23 +242,23 @@ fn integrity(
 }
 
 /// The store's kind follows from the scheme: a signer who calls himself an authority must not reach the other store.
-fn authenticity(
-    opened: &OpenedEnvelope,
+pub(crate) fn authenticity(
+    (scheme, chain): (SigningScheme, &[Certificate]),
     statement: &Statement,
     stores: &TrustStores,
 ) -> Result<(), NotationError> {
-    let kind = match opened.scheme {
+    let kind = match scheme {
         SigningScheme::X509 => "ca",
         SigningScheme::SigningAuthority => "signingAuthority",
     };
-    if !opened.chain.iter().any(|certificate| stores.hold(statement, kind, certificate)) {
+    if !chain.iter().any(|certificate| stores.hold(statement, kind, certificate)) {
         return Err(NotationError::Untrusted { kind, statement: statement.name.clone() });
     }
-    let matches = |leaf: &crate::x509::Certificate| {
+    let matches = |leaf: &Certificate| {
         statement.identities.is_empty()
             || statement.identities.iter().any(|identity| identity.is_subset_of(leaf.subject()))
     };
-    match opened.chain.first() {
+    match chain.first() {
         Some(leaf) if matches(leaf) => Ok(()),
         leaf => Err(NotationError::Identity(leaf.map(|leaf| leaf.subject().to_string()).unwrap_or_default())),
     }
@@ -239,7 +289,7 @@ fn authentic_timestamp(
 
 /// A certificate whose issuer publishes no revocation data cannot be revoked; of the others we know nothing yet.
 fn revocation(opened: &OpenedEnvelope) -> Result<(), NotationError> {
-    let publishes = |certificate: &&crate::x509::Certificate| {
+    let publishes = |certificate: &&Certificate| {
         !certificate.crl_urls().is_empty() || !certificate.ocsp_urls().is_empty()
     };
     match opened.chain.iter().find(publishes) {

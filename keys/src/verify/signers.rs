@@ -3,6 +3,7 @@
 use sigstore_types::Bundle;
 
 use super::IdentityError;
+use crate::notation::NotationTrust;
 use crate::revocation::{self, Revocations};
 use crate::sigstore::{self, Anchors, Artifact, CertificateIdentity, CertificateSigner, VerifiedBundle};
 use crate::trust_store::{Identity, PublicKey, TrustStore, TrustedKey, Vouches};
@@ -41,6 +42,7 @@ pub(crate) struct Signers<'a> {
     revocations: &'a Revocations,
     keys: Vec<Key<'a>>,
     certificates: Vec<Certificates<'a>>,
+    notation: Vec<(&'a Identity, &'a NotationTrust)>,
     cost_left: u32,
     exhausted: bool,
 }
@@ -82,7 +84,12 @@ impl<'a> Signers<'a> {
             }
         }
         let revocations = &trust_store.revocations;
-        Self { revocations, keys, certificates, cost_left: limits::VERIFICATION_COST_MAX, exhausted: false }
+        let notation = trust_store.identities.iter().filter_map(|identity| match &identity.vouches {
+            Vouches::Notation(trust) => Some((identity, trust.as_ref())),
+            _ => None,
+        });
+        let (notation, cost_left) = (notation.collect(), limits::VERIFICATION_COST_MAX);
+        Self { revocations, keys, certificates, notation, cost_left, exhausted: false }
     }
 
     /// Whether the last candidate was refused for want of time to examine it.
@@ -90,8 +97,32 @@ impl<'a> Signers<'a> {
         self.exhausted
     }
 
+    /// The identities that vouch by notation.
+    pub(crate) fn notation(&self) -> &[(&'a Identity, &'a NotationTrust)] {
+        &self.notation
+    }
+
+    /// Takes work from what is left; an error when it is not.
+    pub(crate) fn spend(&mut self, cost: u32) -> Result<(), String> {
+        charge(&mut self.cost_left, &mut self.exhausted, cost)
+    }
+
     pub(crate) fn has_certificates(&self) -> bool {
         !self.certificates.is_empty()
+    }
+
+    /// The same for a signature by notation.
+    pub(crate) fn check_notation_revoked(
+        &self,
+        identity: &Identity,
+        key_id: &str,
+        times: &[i64],
+    ) -> Result<(), IdentityError> {
+        let signed = revocation::Signed { identity: &identity.name, key_id, build_run: None, times };
+        match self.revocations.of_signature(signed) {
+            Some(revocation) => Err(IdentityError::Revoked(Box::new(revocation.clone()))),
+            None => Ok(()),
+        }
     }
 
     /// Whether somebody who vouches has since been revoked.

@@ -119,6 +119,18 @@ pub(crate) enum KeyKind {
     Unknown,
 }
 
+impl KeyKind {
+    /// What one verification costs, in units of one P-256 verification.
+    pub(crate) fn verification_cost(self) -> u32 {
+        match self {
+            Self::P256 | Self::Rsa { bits: ..=4096 } | Self::Unknown => 1,
+            Self::Rsa { .. } => 4,
+            Self::P384 => 8,
+            Self::P521 => 16,
+        }
+    }
+}
+
 impl std::fmt::Display for KeyKind {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

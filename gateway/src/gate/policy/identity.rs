@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use keys::notation::NotationTrust;
 use keys::sigstore::CertificateTrust;
 use keys::trust_store::{Identity, PublicKey, RepositoryMatch, TrustedKey, Vouches};
 use serde::Serialize;
 
 use super::reader::{Entry, Mistakes, Section};
 use super::values::WholeDay;
-use super::{KeyFiles, keyless};
+use super::{KeyFiles, keyless, notation};
 
 /// An identity, for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -32,12 +33,12 @@ pub(super) fn parse(
     let name = section.require("name", "rules refer to it: `name = \"release\"`", mistakes);
     let name = name.and_then(|entry| entry.line(mistakes));
     let principal = section.take("principal").and_then(|entry| entry.line(mistakes));
-    let problem = "Notary Project signatures are not supported by this version yet";
-    section.refuse("notation", problem, "use `cosign = { key = \"keys/release.pub\" }`", mistakes);
     let signs = parse_signs(&mut section, key_files, mistakes);
     let (not_before, not_after) = parse_window(&mut section, mistakes);
-    if let (Some(Signs::Keyless(..)), true) = (&signs, not_before.or(not_after).is_some()) {
-        let hint = "the trusted root says when its authorities and logs are valid";
+    if let (Some(Signs::Keyless(..) | Signs::Notation(..)), true) =
+        (&signs, not_before.or(not_after).is_some())
+    {
+        let hint = "certificates, and the trusted root, say when they are valid";
         mistakes.note(&section.place, "`not-before` and `not-after` are for keys", hint);
     }
     section.finish(mistakes);
@@ -64,6 +65,11 @@ pub(super) fn parse(
             summary.certificate = Some(shown);
             (Vouches::Certificate(Box::new(trust)), claims)
         }
+        Signs::Notation(trust, shown, annotations) => {
+            summary.certificate = Some(shown);
+            let claims = Claims { repository_match: RepositoryMatch::Any, annotations };
+            (Vouches::Notation(Box::new(trust)), claims)
+        }
     };
     let Claims { repository_match, annotations } = claims;
     let identity = Identity { name, principal: Some(principal), vouches, repository_match, annotations };
@@ -74,6 +80,7 @@ pub(super) fn parse(
 enum Signs {
     Cosign(Vec<TrustedKey>, Claims),
     Keyless(CertificateTrust, String, Claims),
+    Notation(NotationTrust, String, BTreeMap<String, String>),
 }
 
 /// What must stand in the signed payload besides the digest.
@@ -87,7 +94,18 @@ fn parse_signs(
     key_files: &mut KeyFiles<'_>,
     mistakes: &mut Mistakes<'_>,
 ) -> Option<Signs> {
-    match (section.take("cosign"), section.take("keyless")) {
+    let notation = section.take("notation");
+    let ways = (section.take("cosign"), section.take("keyless"));
+    if let (Some(entry), true) = (&notation, ways.0.is_some() || ways.1.is_some()) {
+        let hint = "give the other way an identity of its own, with the same `principal`";
+        mistakes.note(&entry.place, "an identity signs one way, and another is there too", hint);
+    }
+    match ways {
+        (None, None) if notation.is_some() => {
+            let section = notation?.section(mistakes)?;
+            let (trust, shown, annotations) = notation::parse(section, key_files, mistakes)?;
+            Some(Signs::Notation(trust, shown, annotations))
+        }
         (Some(entry), None) => parse_cosign(entry.section(mistakes)?, key_files, mistakes),
         (None, Some(entry)) => {
             let mut section = entry.section(mistakes)?;
@@ -103,7 +121,7 @@ fn parse_signs(
             None
         }
         (None, None) => {
-            let hint = "`cosign = { key = \"keys/release.pub\" }`, or `keyless = { issuer = \"…\", subject = \"…\", roots = \"trusted_root.json\" }`";
+            let hint = "`cosign = { key = \"keys/release.pub\" }`, or `keyless = { issuer = \"…\", subject = \"…\", roots = \"trusted_root.json\" }`, or `notation = { store = \"certs/vendor\", subject = \"C=US, O=Vendor\" }`";
             mistakes.note(&section.place, "it does not say how it signs", hint);
             None
         }
@@ -229,7 +247,10 @@ fn parse_repository_match(entry: &Entry<'_>, mistakes: &mut Mistakes<'_>) -> Opt
     Some(RepositoryMatch::Remap { prefix: prefix?, signed_prefix: signed_prefix? })
 }
 
-fn parse_annotations(entry: &Entry<'_>, mistakes: &mut Mistakes<'_>) -> Option<BTreeMap<String, String>> {
+pub(super) fn parse_annotations(
+    entry: &Entry<'_>,
+    mistakes: &mut Mistakes<'_>,
+) -> Option<BTreeMap<String, String>> {
     let section = entry.section(mistakes)?;
     let mut annotations = BTreeMap::new();
     for (name, value) in section.entries() {
