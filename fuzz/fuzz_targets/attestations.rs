@@ -48,6 +48,7 @@ fn store() -> &'static TrustStore {
                 named("key", Vouches::Keys(vec![TrustedKey { key, not_before: None, not_after: None }])),
                 named("certificate", Vouches::Certificate(Box::new(trust))),
             ],
+            ..TrustStore::default()
         }
     })
 }

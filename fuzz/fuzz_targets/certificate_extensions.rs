@@ -34,7 +34,7 @@ fn store() -> &'static TrustStore {
             repository_match: RepositoryMatch::Any,
             annotations: BTreeMap::new(),
         };
-        TrustStore { identities: vec![identity] }
+        TrustStore { identities: vec![identity], ..TrustStore::default() }
     })
 }
 

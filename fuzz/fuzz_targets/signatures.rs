@@ -40,6 +40,7 @@ fuzz_target!(|bytes: &[u8]| {
             repository_match: RepositoryMatch::Any,
             annotations: BTreeMap::new(),
         }],
+        ..TrustStore::default()
     };
     let subject = Subject { digest: DIGEST, repository: "registry.example/app" };
     assert!(verify(&candidates, subject, &store, 0).verified.is_empty());

@@ -7,11 +7,13 @@ use std::sync::Arc;
 use criterion::{Criterion, criterion_group, criterion_main};
 use keys::cosign;
 use keys::keyring::{self, NewKey, Password, PrivateKey};
+use keys::notation::{Level, NotationTrust, TrustPolicy, TrustStores, signature_layers};
 use keys::signature::{Subject, UnverifiedSignature};
 use keys::signer::{ImageDescriptor, SignedArtifact, Signer};
 use keys::sigstore::{Anchors, CertificateIdentity, CertificateTrust, Pattern, TrustRoot};
 use keys::trust_store::{Identity, RepositoryMatch, TrustStore, TrustedKey, Vouches};
 use keys::verify::verify;
+use keys::x509::{Certificate, DistinguishedName};
 
 const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 const REPOSITORY: &str = "registry.example/app";
@@ -106,6 +108,36 @@ fn keyless(criterion: &mut Criterion) {
     });
 }
 
+/// An envelope of notation 1.3.2 under a root and a named signer, each check enforced.
+fn notation(criterion: &mut Criterion) {
+    const AUTHORITY: &[u8] = include_bytes!("../tests/vectors/notation/trust/ecroot-ca.crt");
+    const MANIFEST: &[u8] = include_bytes!("../tests/vectors/notation/image/signature.json");
+    const ENVELOPE: &[u8] = include_bytes!("../tests/vectors/notation/image/envelope.jws");
+    const IMAGE: &str = "sha256:130630f55243681523a49b1353e66b442dc4db1cdc529355003b9b51df7060c1";
+    let mut stores = TrustStores::default();
+    assert!(stores.add("ca:vendor", Certificate::from_file(AUTHORITY).expect("a root")).is_empty());
+    let named = DistinguishedName::parse("C=US, O=Acme Fixtures").expect("a name");
+    let policy =
+        TrustPolicy::for_all_repositories("vendor", Level::STRICT, &["ca:vendor"], vec![named], false);
+    let identity = Identity {
+        name: "vendor".to_owned(),
+        principal: None,
+        vouches: Vouches::Notation(Box::new(NotationTrust { policy, stores })),
+        repository_match: RepositoryMatch::Any,
+        annotations: BTreeMap::new(),
+    };
+    let store = TrustStore { identities: vec![identity], ..TrustStore::default() };
+    let mut found = signature_layers(MANIFEST).expect("a manifest").expect("a signature");
+    let place = (String::new(), found.subject_digest.clone());
+    let described = ("application/vnd.oci.image.manifest.v1+json".to_owned(), 401);
+    let candidates = [found.layers.remove(0).with_envelope(place, described, ENVELOPE.to_vec())];
+    let subject = Subject { digest: IMAGE, repository: REPOSITORY };
+    assert_eq!(verify(&candidates, subject, &store, NOW).verified.len(), 1);
+    criterion.bench_function("verify notation p256 jws", |bencher| {
+        bencher.iter(|| verify(black_box(&candidates), subject, &store, NOW));
+    });
+}
+
 /// CVE-2023-46737: the longest list that is still examined whole.
 fn many(criterion: &mut Criterion) {
     let subject = Subject { digest: DIGEST, repository: REPOSITORY };
@@ -128,5 +160,5 @@ fn many(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, verification, keyless, many);
+criterion_group!(benches, verification, keyless, notation, many);
 criterion_main!(benches);

@@ -1,4 +1,6 @@
-//! `portcullis verify IMAGE`, by key or by certificate identity: looks for signatures and tells of each whether it counts, and why not.
+//! `portcullis verify IMAGE`, by key, by certificate identity or by notation: looks for signatures and tells of each whether it counts, and why not.
+
+mod notation;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -28,7 +30,7 @@ pub struct Args {
     /// The image, by tag or digest.
     image: ImageReference,
     /// Public key (PEM); a signature by any of several is enough.
-    #[arg(long = "key", value_name = "FILE", required_unless_present = "certificate_identity")]
+    #[arg(long = "key", value_name = "FILE", required_unless_present_any = ["certificate_identity", "notation_stores"])]
     keys: Vec<PathBuf>,
     /// Subject of a keyless signer's certificate, in full; `*` stands for any run without a slash, `**` for any run.
     #[arg(long, value_name = "PATTERN", requires_all = ["certificate_oidc_issuer", "trusted_root"])]
@@ -39,11 +41,13 @@ pub struct Args {
     /// The sigstore instance, a `trusted_root.json`.
     #[arg(long, value_name = "FILE", requires = "certificate_identity")]
     trusted_root: Option<PathBuf>,
+    #[command(flatten)]
+    notation: notation::NotationArgs,
     /// Ask for an attestation of this predicate type instead of a signature: `https://slsa.dev/provenance/v1`.
     #[arg(long, value_name = "TYPE")]
     attestation: Option<String>,
     /// Ask for the gate's receipt that it released the image, by the gate's own `--key`. No signature is looked at.
-    #[arg(long, conflicts_with_all = ["attestation", "annotations", "same_repository", "certificate_identity"])]
+    #[arg(long, conflicts_with_all = ["attestation", "annotations", "same_repository", "certificate_identity", "notation_stores"])]
     receipt: bool,
     /// Which policy the receipt must be for, as `portcullis policy check` prints it: `sha256:…`.
     #[arg(long, value_name = "DIGEST", requires = "receipt")]
@@ -212,6 +216,7 @@ fn trust_store(args: &Args) -> anyhow::Result<TrustStore> {
     {
         vouchers.push(by_certificate(subject, issuer, root)?);
     }
+    vouchers.extend(args.notation.voucher()?);
     let identity = |(name, vouches)| Identity {
         name,
         principal: None,
@@ -286,5 +291,12 @@ mod tests {
         let store = trust_store(&keyless("dev@acme.example").unwrap()).unwrap();
         assert!(matches!(store.identities[0].vouches, Vouches::Certificate(_)));
         assert!(trust_store(&keyless("**").unwrap()).unwrap_err().is::<UsageError>());
+        let certificates = concat!(env!("CARGO_MANIFEST_DIR"), "/../keys/tests/vectors/notation/trust");
+        assert!(parse(&["--notation-store", certificates]).is_err());
+        let notation =
+            |subject| parse(&["--notation-store", certificates, "--notation-subject", subject]).unwrap();
+        let store = trust_store(&notation("C=US, O=Acme Fixtures")).unwrap();
+        assert!(matches!(store.identities[0].vouches, Vouches::Notation(_)));
+        assert!(trust_store(&notation("*")).unwrap_err().is::<UsageError>());
     }
 }
