@@ -21,6 +21,7 @@ pub mod sigstore;
 #[cfg(test)]
 mod testing;
 pub mod threshold;
+pub mod timestamp;
 pub mod trust_store;
 pub mod verify;
 pub mod x509;

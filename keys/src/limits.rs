@@ -122,3 +122,15 @@ pub const TRUST_POLICY_BYTES_MAX: usize = 1 << 20;
 
 /// Certificates of one file of a trust store.
 pub const TRUST_ANCHORS_MAX: usize = 1_024;
+
+/// Bytes of one RFC 3161 timestamp token. Real ones have 3,000 to 8,000.
+pub const TIMESTAMP_BYTES_MAX: usize = 64 << 10;
+
+/// Bytes of one certificate revocation list: it is hashed at each verification.
+pub const CRL_BYTES_MAX: usize = 2 << 20;
+
+/// Entries of one certificate revocation list; each is kept.
+pub const CRL_ENTRIES_MAX: usize = 65_536;
+
+/// Certificate revocation lists that one identity names.
+pub const CRLS_MAX: usize = 64;

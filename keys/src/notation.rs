@@ -1,19 +1,21 @@
 //! Notation (Notary Project): JWS and COSE signatures by certificates, judged by a trust policy document.
 //!
-//! RFC 3161 countersignatures are not read yet and revocation data cannot be handed in yet: where a policy needs
-//! either, that check fails with the action of its level. Nothing passes because a check is missing.
+//! Revocation is asked of lists that the operator hands in; OCSP is not asked. Where nothing is known that check fails
+//! with the action of its level. Nothing passes because a check is missing.
 
 mod cbor;
 mod cose;
 mod discovery;
 mod envelope;
 mod jws;
+mod revocation;
 mod trust_policy;
 mod verify;
 
 pub use discovery::{EnvelopeLayer, Envelopes, SIGNATURE_TYPE, UnverifiedNotation, signature_layers};
 pub use envelope::{COSE_MEDIA_TYPE, EnvelopeError, JWS_MEDIA_TYPE, PAYLOAD_TYPE, SigningScheme};
 pub(crate) use envelope::{OpenedEnvelope, read};
+pub use revocation::ListUsed;
 pub use trust_policy::{Action, Check, Level, Statement, TrustPolicy, TrustPolicyError, TrustStores};
 pub use verify::{CheckResult, NotationError, Outcome, Refusal, VerifiedNotation, verify};
 pub(crate) use verify::{authenticity, judge};

@@ -2,14 +2,16 @@
 
 mod algorithm;
 mod chain;
+mod crl;
 mod extensions;
 mod name;
 
 use crate::der::{self, Reader};
 use crate::{digest, limits, moment};
 
-pub(crate) use algorithm::{KeyKind, SignatureAlgorithm, SubjectKey};
+pub(crate) use algorithm::{Hash, KeyKind, SignatureAlgorithm, SubjectKey};
 pub use chain::{ChainError, ProfileError, Purpose, ValidityError, check_chain, valid_at};
+pub use crl::{CrlError, RevocationList};
 pub(crate) use extensions::{Extensions, oid};
 pub use name::{DistinguishedName, NameError};
 
@@ -168,6 +170,11 @@ impl Certificate {
     /// The serial number, hex.
     pub fn serial_hex(&self) -> String {
         hex::encode(&self.serial)
+    }
+
+    /// The serial number's bytes, as encoded.
+    pub(crate) fn serial(&self) -> &[u8] {
+        &self.serial
     }
 
     /// First second of its validity, since 1970-01-01 UTC.

@@ -1,7 +1,7 @@
 //! The COSE form: a COSE_Sign1 with its tag (RFC 9052 § 4.2), labels as the Notary Project assigns them.
 
 use super::cbor::{self, Item};
-use super::envelope::{Algorithm, AttributeValue, EnvelopeError, UnverifiedEnvelope};
+use super::envelope::{Algorithm, AttributeValue, EnvelopeError, UnverifiedEnvelope, attribute};
 use crate::{json, limits};
 
 /// COSE_Sign1 (RFC 9052 § 2).
@@ -46,6 +46,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<UnverifiedEnvelope, EnvelopeError> {
         payload: payload.clone(),
         message: to_be_signed(protected_bytes, payload),
         signature: signature.clone(),
+        timestamp: timestamp(header)?,
     })
 }
 
@@ -108,6 +109,14 @@ fn chain(header: &[(Item, Item)]) -> Result<Vec<Vec<u8>>, EnvelopeError> {
             bounded.map(bytes).collect()
         }
         _ => Err(member("x5chain")),
+    }
+}
+
+fn timestamp(header: &[(Item, Item)]) -> Result<Option<Vec<u8>>, EnvelopeError> {
+    match value(header, &Item::Text(attribute::TIMESTAMP.to_owned())) {
+        None => Ok(None),
+        Some(Item::Bytes(token)) => Ok(Some(token.clone())),
+        Some(_) => Err(member(attribute::TIMESTAMP)),
     }
 }
 

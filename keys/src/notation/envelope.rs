@@ -30,6 +30,8 @@ pub(crate) mod attribute {
     pub(crate) const PLUGIN_MIN_VERSION: &str = "io.cncf.notary.verificationPluginMinVersion";
     pub(crate) const SIGNING_SCHEME: &str = "io.cncf.notary.signingScheme";
     pub(crate) const SIGNING_TIME: &str = "io.cncf.notary.signingTime";
+    /// Unprotected: it is made after the signature.
+    pub(crate) const TIMESTAMP: &str = "io.cncf.notary.timestampSignature";
 }
 
 /// Why an envelope is not a signature over the artifact by the key of its leaf certificate.
@@ -239,6 +241,8 @@ pub(crate) struct UnverifiedEnvelope {
     /// The bytes that are signed.
     pub(crate) message: Vec<u8>,
     pub(crate) signature: Vec<u8>,
+    /// An RFC 3161 token over `signature`.
+    pub(crate) timestamp: Option<Vec<u8>>,
 }
 
 /// An envelope that was read, before anything was computed: who it says it is of.
@@ -262,6 +266,10 @@ pub(crate) struct OpenedEnvelope {
     pub(crate) chain: Vec<Certificate>,
     /// `targetArtifact.annotations`: the user's metadata.
     pub(crate) metadata: serde_json::Map<String, Value>,
+    /// The signature's value, which a timestamp is of.
+    pub(crate) signature: Vec<u8>,
+    /// An RFC 3161 token, about which nothing is known yet.
+    pub(crate) timestamp: Option<Vec<u8>>,
 }
 
 /// Every check of the class "integrity": the form, the certificates' profile, the signature, and what it is about.
@@ -308,11 +316,13 @@ impl ReadEnvelope {
         &self.chain
     }
 
-    /// What [`Self::prove`] costs at most, in units of one P-256 verification: each certificate's key verifies its
-    /// own signature and the one below.
+    /// What [`Self::prove`] and one look at the timestamp cost at most, in units of one P-256 verification: each
+    /// certificate's key verifies its own signature and the one below.
     pub(crate) fn cost(&self) -> u32 {
         let keys = self.chain.iter().map(|certificate| certificate.key().kind().verification_cost());
-        keys.fold(0, |sum, cost| sum.saturating_add(cost.saturating_mul(2)))
+        let chain = keys.fold(0, |sum: u32, cost| sum.saturating_add(cost.saturating_mul(2)));
+        let timestamp = if self.parsed.timestamp.is_some() { TIMESTAMP_COST } else { 0 };
+        chain.saturating_add(timestamp)
     }
 
     /// The checks that need cryptography, and what it is about.
@@ -336,9 +346,14 @@ impl ReadEnvelope {
             plugin: attributes.plugin,
             chain,
             metadata,
+            signature: parsed.signature,
+            timestamp: parsed.timestamp,
         })
     }
 }
+
+/// A token's own signature and a chain as long as is allowed.
+const TIMESTAMP_COST: u32 = 48;
 
 #[derive(Debug)]
 struct Attributes {

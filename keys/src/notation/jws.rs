@@ -39,6 +39,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<UnverifiedEnvelope, EnvelopeError> {
         payload: base64_url(encoded_payload, "payload")?,
         message: format!("{encoded_protected}.{encoded_payload}").into_bytes(),
         signature: base64_url(text(&envelope, "signature")?, "signature")?,
+        timestamp: timestamp(header)?,
     })
 }
 
@@ -77,6 +78,12 @@ fn chain(header: &Object) -> Result<Vec<Vec<u8>>, EnvelopeError> {
     let decode = |certificate: &Value| STANDARD.decode(certificate.as_str()?).ok();
     let bounded = certificates.iter().take(limits::CHAIN_MAX + 1);
     bounded.map(|certificate| decode(certificate).ok_or_else(|| member("x5c"))).collect()
+}
+
+fn timestamp(header: &Object) -> Result<Option<Vec<u8>>, EnvelopeError> {
+    let Some(token) = header.get(attribute::TIMESTAMP) else { return Ok(None) };
+    let token = token.as_str().and_then(|token| STANDARD.decode(token).ok());
+    token.map(Some).ok_or_else(|| member(attribute::TIMESTAMP))
 }
 
 fn object(bytes: &[u8], part: &'static str) -> Result<Object, EnvelopeError> {

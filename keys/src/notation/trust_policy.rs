@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::json::{self, JsonError};
 use crate::limits;
-use crate::x509::{Certificate, DistinguishedName, NameError};
+use crate::x509::{Certificate, DistinguishedName, NameError, RevocationList};
 
 /// Why text is not a trust policy document.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -293,6 +293,7 @@ fn member(name: &str) -> TrustPolicyError {
 #[derive(Clone, Debug, Default)]
 pub struct TrustStores {
     stores: BTreeMap<String, Vec<Certificate>>,
+    lists: Vec<RevocationList>,
 }
 
 impl TrustStores {
@@ -305,11 +306,28 @@ impl TrustStores {
         refused
     }
 
+    /// Adds a certificate revocation list. It is used for the certificates whose issuer signed it.
+    pub fn add_list(&mut self, list: RevocationList) {
+        self.lists.push(list);
+    }
+
+    /// The lists that may be about `certificate`, newest first.
+    pub(crate) fn lists_about(&self, certificate: &Certificate) -> Vec<&RevocationList> {
+        let mut lists: Vec<_> = self.lists.iter().filter(|list| list.is_about(certificate)).collect();
+        lists.sort_by_key(|list| std::cmp::Reverse(list.this_update()));
+        lists
+    }
+
     /// Whether `certificate` is an anchor in one of the statement's stores of the kind.
     pub(crate) fn hold(&self, statement: &Statement, kind: &str, certificate: &Certificate) -> bool {
+        self.anchors(statement, kind).iter().any(|anchor| anchor.der() == certificate.der())
+    }
+
+    /// The anchors in the statement's stores of the kind.
+    pub(crate) fn anchors(&self, statement: &Statement, kind: &str) -> Vec<&Certificate> {
         let of_kind = |store: &&String| store.split_once(':').is_some_and(|(other, _)| other == kind);
-        let anchors = statement.stores.iter().filter(of_kind).filter_map(|store| self.stores.get(store));
-        anchors.flatten().any(|anchor| anchor.der() == certificate.der())
+        let stores = statement.stores.iter().filter(of_kind).filter_map(|store| self.stores.get(store));
+        stores.flatten().collect()
     }
 }
 

@@ -1,12 +1,15 @@
 //! The one entry for Notation: an envelope, the artifact, a statement of the trust policy, stores and `now` in.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use super::Artifact;
 use super::envelope::{self, EnvelopeError, OpenedEnvelope, SigningScheme};
+use super::revocation::{self, ListUsed};
 use super::trust_policy::{Action, Check, Level, Statement, TrustStores};
 use crate::json;
 use crate::moment::rfc3339;
+use crate::timestamp::{self, TimestampError, VerifiedTimestamp};
 use crate::x509::{Certificate, ValidityError, valid_at};
 
 /// The first enforced check that failed.
@@ -36,14 +39,33 @@ pub enum NotationError {
     #[error(transparent)]
     Validity(#[from] ValidityError),
     /// A timestamp is needed.
-    #[error("statement `{0}` asks for a verified timestamp, and timestamps are not verified here")]
-    TimestampUnverified(String),
+    #[error("statement `{0}` asks for a timestamp, and the signature has none")]
+    TimestampAbsent(String),
+    /// There is one, and it proves nothing.
+    #[error(transparent)]
+    Timestamp(#[from] TimestampError),
     /// The signature's own end has passed.
     #[error("the signature expired at {}", rfc3339(*.0))]
     Expired(i64),
     /// Revocation data is needed for a certificate, and there is none.
     #[error("whether certificate `{0}` is revoked is not known")]
     RevocationUnknown(String),
+    /// The list about a certificate has ended.
+    #[error("the revocation list about certificate `{certificate}` ended at {}", rfc3339(*.ended))]
+    RevocationStale {
+        /// The certificate.
+        certificate: String,
+        /// When the next list was due.
+        ended: i64,
+    },
+    /// A certificate was revoked.
+    #[error("certificate `{certificate}` was revoked at {}", rfc3339(*.at))]
+    Revoked {
+        /// The certificate.
+        certificate: String,
+        /// When, says its issuer.
+        at: i64,
+    },
     /// Required user metadata is absent or different.
     #[error("signed metadata lacks `{0}`")]
     Metadata(String),
@@ -82,6 +104,8 @@ pub struct VerifiedNotation {
     time: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     valid_until: Option<i64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    lists: Vec<ListUsed>,
     trace: Vec<CheckResult>,
 }
 
@@ -109,6 +133,11 @@ impl VerifiedNotation {
     /// The last moment at which the same checks hold, in seconds since 1970-01-01 UTC; `None`: no end is known.
     pub fn valid_until(&self) -> Option<i64> {
         self.valid_until
+    }
+
+    /// The revocation lists that it rests on, with their age.
+    pub fn lists(&self) -> &[ListUsed] {
+        &self.lists
     }
 
     /// Every check in order.
@@ -170,11 +199,24 @@ pub(crate) fn judge(
     let level = level(statement)?;
     let mut trace = vec![line(Check::Integrity, Action::Enforce, Ok(()))];
     let mut refused = None;
+    // A timestamp is looked at where a check asks for it, and once.
+    let (time, lists) = (OnceCell::new(), OnceCell::new());
+    let timed = || time.get_or_init(|| authentic_timestamp(opened, (statement, stores), now));
+    let unrevoked = || {
+        lists.get_or_init(|| {
+            let mut used = revocation::check(&opened.chain, stores, now)?;
+            // CVE-2024-56138: whoever may no longer state times must not.
+            if let Ok(Time::Stamped(timestamp)) = timed() {
+                used.extend(revocation::check(timestamp.chain(), stores, now)?);
+            }
+            Ok(used)
+        })
+    };
     let checks: [(Check, Run<'_>); 4] = [
         (Check::Authenticity, &|| authenticity((opened.scheme, &opened.chain), statement, stores)),
         (Check::Expiry, &|| expiry(opened, now)),
-        (Check::AuthenticTimestamp, &|| authentic_timestamp(opened, statement, now)),
-        (Check::Revocation, &|| revocation(opened)),
+        (Check::AuthenticTimestamp, &|| timed().as_ref().map(|_| ()).map_err(Clone::clone)),
+        (Check::Revocation, &|| unrevoked().as_ref().map(|_| ()).map_err(Clone::clone)),
     ];
     for (check, run) in checks {
         let action = level.action(check);
@@ -190,31 +232,52 @@ pub(crate) fn judge(
         return Err(Box::new(Refusal { error, trace }));
     }
     let leaf = opened.chain.first();
+    let time = time.into_inner().and_then(Result::ok);
+    let lists = lists.into_inner().and_then(Result::ok).unwrap_or_default();
     Ok(VerifiedNotation {
         signer: leaf.map(|leaf| leaf.subject().to_string()).unwrap_or_default(),
         key_id: leaf.map(Certificate::key_id).unwrap_or_default(),
         scheme: opened.scheme,
-        time: proven_time(opened, &trace),
-        valid_until: valid_until(opened, level),
+        time: time.as_ref().and_then(Time::proven),
+        valid_until: valid_until(opened, level, (time.as_ref(), &lists)),
+        lists,
         trace,
     })
 }
 
-/// An authority's time, once the certificates were found valid at it.
-fn proven_time(opened: &OpenedEnvelope, trace: &[CheckResult]) -> Option<i64> {
-    let is_proven =
-        |line: &CheckResult| line.check == Check::AuthenticTimestamp && line.outcome == Outcome::Passed;
-    let is_proven = trace.iter().any(is_proven);
-    opened.signing_time.filter(|_| is_proven && opened.scheme == SigningScheme::SigningAuthority)
+/// At which time the certificates were found valid.
+enum Time {
+    /// The authority's, which is believed.
+    Authority(i64),
+    /// Now: nothing proves an earlier one.
+    Now,
+    /// The one that a timestamp proves.
+    Stamped(Box<VerifiedTimestamp>),
 }
 
-/// The earliest end of what the level enforces: the signature's own, and without a proven time the certificates'.
-fn valid_until(opened: &OpenedEnvelope, level: Level) -> Option<i64> {
+impl Time {
+    fn proven(&self) -> Option<i64> {
+        match self {
+            Self::Authority(time) => Some(*time),
+            Self::Now => None,
+            Self::Stamped(timestamp) => Some(timestamp.latest()),
+        }
+    }
+}
+
+/// The earliest end of what the level enforces: the signature's own, that of lists, and without a proven time the
+/// certificates'.
+fn valid_until(
+    opened: &OpenedEnvelope,
+    level: Level,
+    (time, lists): (Option<&Time>, &[ListUsed]),
+) -> Option<i64> {
     let is_enforced = |check| level.action(check) == Action::Enforce;
     let own = opened.expiry.filter(|_| is_enforced(Check::Expiry));
-    let at_now = opened.scheme == SigningScheme::X509 && is_enforced(Check::AuthenticTimestamp);
+    let at_now = matches!(time, Some(Time::Now)) && is_enforced(Check::AuthenticTimestamp);
     let certificates = opened.chain.iter().map(Certificate::not_after).filter(|_| at_now);
-    certificates.chain(own).min()
+    let lists = lists.iter().map(|list| list.next_update).filter(|_| is_enforced(Check::Revocation));
+    certificates.chain(own).chain(lists).min()
 }
 
 fn line(check: Check, action: Action, outcome: Result<(), &NotationError>) -> CheckResult {
@@ -271,29 +334,27 @@ fn expiry(opened: &OpenedEnvelope, now: i64) -> Result<(), NotationError> {
     }
 }
 
-/// An authority's time is believed. A signer's is not: without a verified timestamp only `now` is certain.
+/// An authority's time is believed. A signer's is not: a verified timestamp proves one, else only `now` is certain.
 fn authentic_timestamp(
     opened: &OpenedEnvelope,
-    statement: &Statement,
+    (statement, stores): (&Statement, &TrustStores),
     now: i64,
-) -> Result<(), NotationError> {
+) -> Result<Time, NotationError> {
+    if let (SigningScheme::SigningAuthority, Some(time)) = (opened.scheme, opened.signing_time) {
+        valid_at(&opened.chain, time)?;
+        return Ok(Time::Authority(time));
+    }
     let wants_timestamp = statement.stores.iter().any(|store| store.starts_with("tsa:"));
-    match (opened.scheme, opened.signing_time) {
-        (SigningScheme::SigningAuthority, Some(time)) => Ok(valid_at(&opened.chain, time)?),
-        _ if wants_timestamp && !statement.timestamp_after_expiry_only => {
-            Err(NotationError::TimestampUnverified(statement.name.clone()))
-        }
-        _ => Ok(valid_at(&opened.chain, now)?),
+    let valid_now = valid_at(&opened.chain, now);
+    if !wants_timestamp || statement.timestamp_after_expiry_only && valid_now.is_ok() {
+        valid_now?;
+        return Ok(Time::Now);
     }
-}
-
-/// A certificate whose issuer publishes no revocation data cannot be revoked; of the others we know nothing yet.
-fn revocation(opened: &OpenedEnvelope) -> Result<(), NotationError> {
-    let publishes = |certificate: &&Certificate| {
-        !certificate.crl_urls().is_empty() || !certificate.ocsp_urls().is_empty()
-    };
-    match opened.chain.iter().find(publishes) {
-        Some(certificate) => Err(NotationError::RevocationUnknown(certificate.subject().to_string())),
-        None => Ok(()),
+    let token = opened.timestamp.as_deref();
+    let token = token.ok_or_else(|| NotationError::TimestampAbsent(statement.name.clone()))?;
+    let timestamp = timestamp::verify(token, &opened.signature, &stores.anchors(statement, "tsa"))?;
+    for at in [timestamp.earliest(), timestamp.latest()] {
+        valid_at(&opened.chain, at)?;
     }
+    Ok(Time::Stamped(Box::new(timestamp)))
 }

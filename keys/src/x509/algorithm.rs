@@ -1,5 +1,6 @@
 //! Keys of certificates and the signature algorithms we accept: nothing weaker than SHA-256 and RSA-2048.
 
+use aws_lc_rs::digest::{SHA256, SHA384, SHA512, digest};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA384_ASN1, ECDSA_P256_SHA512_ASN1, ECDSA_P384_SHA256_ASN1,
     ECDSA_P384_SHA384_ASN1, ECDSA_P384_SHA512_ASN1, ECDSA_P521_SHA256_ASN1, ECDSA_P521_SHA384_ASN1,
@@ -27,6 +28,16 @@ impl Hash {
         let hash = Self::of_oid(fields.element(der::OBJECT_IDENTIFIER)?)?;
         null_or_nothing(fields)?;
         Some(hash)
+    }
+
+    /// The hash of `bytes`.
+    pub(crate) fn digest(self, bytes: &[u8]) -> Vec<u8> {
+        let algorithm = match self {
+            Self::Sha256 => &SHA256,
+            Self::Sha384 => &SHA384,
+            Self::Sha512 => &SHA512,
+        };
+        digest(algorithm, bytes).as_ref().to_vec()
     }
 
     fn of_oid(oid: &[u8]) -> Option<Self> {

@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use keys::limits::CRLS_MAX;
 use keys::notation::{Level, NotationTrust, TrustPolicy, TrustStores};
-use keys::x509::{Certificate, DistinguishedName};
+use keys::x509::{Certificate, DistinguishedName, RevocationList};
 
 use super::KeyFiles;
 use super::identity::parse_annotations;
@@ -20,8 +21,13 @@ const STORE_HINT: &str = "name a folder of certificates or one PEM file: `store 
 const SUBJECT_HINT: &str = "whose certificates count: `subject = \"C=US, ST=WA, O=Vendor\"`, or `any-unsafe` for everybody whom the authorities certify";
 
 /// Which stores an identity may name, and the kind that each is for notation.
-const STORES: [(&str, &str); 2] =
-    [("store", "ca:store"), ("authority-store", "signingAuthority:authority-store")];
+const STORES: [(&str, &str); 3] = [
+    ("store", "ca:store"),
+    ("authority-store", "signingAuthority:authority-store"),
+    (TIMESTAMP_STORE, "tsa:timestamp-store"),
+];
+
+const TIMESTAMP_STORE: &str = "timestamp-store";
 
 /// Whom to trust, a line about it for people, and the annotations that must be signed.
 pub(super) fn parse(
@@ -35,13 +41,39 @@ pub(super) fn parse(
     };
     let hint = "limit the rule's `images` instead";
     section.refuse("repository", "notation signs no repository name", hint, mistakes);
+    let lists = match section.take("crls") {
+        Some(entry) => read_lists(&entry, key_files, mistakes),
+        None => Some(Vec::new()),
+    };
     let trust = match section.take("trustpolicy") {
         Some(entry) => imported(&mut section, &entry, key_files, mistakes),
         None => written(&mut section, key_files, mistakes),
     };
     section.finish(mistakes);
-    let (trust, shown) = trust?;
+    let (mut trust, shown) = trust?;
+    lists?.into_iter().for_each(|list| trust.stores.add_list(list));
     Some((trust, shown, annotations?))
+}
+
+/// Certificate revocation lists, whole ones, each a file.
+fn read_lists(
+    entry: &Entry<'_>,
+    key_files: &mut KeyFiles<'_>,
+    mistakes: &mut Mistakes<'_>,
+) -> Option<Vec<RevocationList>> {
+    let paths = paths(entry, mistakes)?;
+    if paths.len() > CRLS_MAX {
+        let problem = format!("{} lists, more than {CRLS_MAX}", paths.len());
+        mistakes.note(&entry.place, problem, "give the authorities identities of their own");
+        return None;
+    }
+    let list = |(entry, path): &(Entry<'_>, String)| {
+        let bytes = read(entry, path, key_files, mistakes)?;
+        let list = RevocationList::from_file(&bytes);
+        let hint = "it must be one whole list of one issuer, DER or PEM";
+        list.map_err(|error| mistakes.note(&entry.place, format!("`{path}`: {error}"), hint)).ok()
+    };
+    paths.iter().map(list).collect()
 }
 
 /// `store` and `subject`, in the policy itself.
@@ -62,7 +94,9 @@ fn written(
         });
         count = count.zip(added).map(|(count, added)| count + added.iter().sum::<usize>());
     }
-    if named.is_empty() {
+    let has_timestamps = named.contains(&STORES[2].1);
+    if named.len() == usize::from(has_timestamps) {
+        named.clear();
         mistakes.note(&section.place, "`store` is missing", STORE_HINT);
     }
     let subject = section.require("subject", SUBJECT_HINT, mistakes);
@@ -70,11 +104,18 @@ fn written(
     let levels = [("strict", Level::STRICT), ("permissive", Level::PERMISSIVE)];
     let level = section.take("level");
     let level = level.map_or(Some(Level::STRICT), |entry| entry.word(&levels, mistakes));
+    let timestamps = section.take("timestamps");
+    if let (Some(entry), false) = (&timestamps, has_timestamps) {
+        let hint = "name who states times: `timestamp-store = \"certs/tsa\"`";
+        mistakes.note(&entry.place, "there is no `timestamp-store` to verify timestamps with", hint);
+    }
+    let words = [("always", false), ("after-expiry", true)];
+    let after_expiry_only = timestamps.map_or(Some(false), |entry| entry.word(&words, mistakes))?;
     let (count, identities, level) = (count.filter(|_| !named.is_empty())?, subject?, level?);
     let whose = identities.first().map_or_else(|| "anybody".to_owned(), ToString::to_string);
     let word = if level == Level::STRICT { "strict" } else { "permissive" };
     let shown = format!("notation, {whose}, certified by {count} trusted certificates, {word}");
-    let policy = TrustPolicy::for_all_repositories("policy", level, &named, identities, false);
+    let policy = TrustPolicy::for_all_repositories("policy", level, &named, identities, after_expiry_only);
     Some((NotationTrust { policy, stores }, shown))
 }
 

@@ -89,6 +89,9 @@ async fn a_notation_signature_releases_the_image_for_its_signer_only() {
         (SIGNER.replace("'vendor'", "'other'"), 403),
         (SIGNER.replace("store", "authority-store"), 403),
         (format!("{SIGNER}, annotations = {{ build = '42' }}"), 403),
+        // The signature has no timestamp, and its certificate is valid.
+        (format!("{SIGNER}, timestamp-store = 'other'"), 403),
+        (format!("{SIGNER}, timestamp-store = 'other', timestamps = 'after-expiry'"), 200),
         ("trustpolicy = 'strict.json', stores = 'truststore'".to_owned(), 200),
         ("trustpolicy = 'elsewhere.json', stores = 'truststore'".to_owned(), 403),
         // Notation itself accepts these two: a stranger is only logged at `audit`, and `skip` looks at nothing.
@@ -137,6 +140,10 @@ fn a_notation_identity_that_names_nobody_is_no_policy() {
         ("store = 'empty', subject = 'O=Acme'", "`empty` holds 0 files"),
         ("store = 'broken.crt', subject = 'O=Acme'", "no block at all"),
         ("store = 'vendor', subject = 'O=Acme', level = 'audit'", "is not a word known"),
+        ("store = 'vendor', subject = 'O=Acme', timestamps = 'always'", "there is no `timestamp-store`"),
+        ("timestamp-store = 'vendor', subject = 'O=Acme'", "`store` is missing"),
+        ("store = 'vendor', subject = 'O=Acme', crls = 'broken.crt'", "field `PEM` is malformed"),
+        ("store = 'vendor', subject = 'O=Acme', crls = 'absent.crl'", "cannot read `absent.crl`"),
         ("store = 'vendor', subject = 'O=Acme', repository = 'exact'", "signs no repository"),
         ("store = 'vendor', subject = 'O=Acme', issuer = 'x'", "unknown key"),
         ("trustpolicy = 'broken.json', stores = 'truststore'", "`version` is absent"),
