@@ -27,6 +27,7 @@ system_packages=(
 newer_packages=(
   "cosign2 cosign trixie cosign"
   "cosign3 cosign forky cosign"
+  "notation notation forky notation"
   "oras oras forky oras"
   "crane crane forky crane"
 )

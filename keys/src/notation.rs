@@ -3,8 +3,8 @@
 //! Revocation is asked of lists that the operator hands in; OCSP is not asked. Where nothing is known that check fails
 //! with the action of its level. Nothing passes because a check is missing.
 
-mod cbor;
-mod cose;
+pub(crate) mod cbor;
+pub(crate) mod cose;
 mod discovery;
 mod envelope;
 mod jws;
@@ -13,8 +13,8 @@ mod trust_policy;
 mod verify;
 
 pub use discovery::{EnvelopeLayer, Envelopes, SIGNATURE_TYPE, UnverifiedNotation, signature_layers};
+pub(crate) use envelope::{Algorithm, OpenedEnvelope, attribute, read};
 pub use envelope::{COSE_MEDIA_TYPE, EnvelopeError, JWS_MEDIA_TYPE, PAYLOAD_TYPE, SigningScheme};
-pub(crate) use envelope::{OpenedEnvelope, read};
 pub use revocation::ListUsed;
 pub use trust_policy::{Action, Check, Level, Statement, TrustPolicy, TrustPolicyError, TrustStores};
 pub use verify::{CheckResult, NotationError, Outcome, Refusal, VerifiedNotation, verify};

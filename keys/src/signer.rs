@@ -2,6 +2,8 @@
 //!
 //! What comes out are blobs and manifests to push; who pushes them, and where, is the caller's business.
 
+mod notation;
+
 use std::collections::BTreeMap;
 
 use aws_lc_rs::digest::{Digest, SHA256, SHA384, SHA512, digest as hash};
@@ -20,6 +22,7 @@ use crate::json::JsonError;
 use crate::keyring::{KeyPair, PrivateKey};
 use crate::moment::rfc3339;
 use crate::trust_store::KeyAlgorithm;
+use crate::x509::{ChainError, ValidityError};
 use crate::{digest, json, limits};
 
 const OCI_MANIFEST_MEDIA_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -86,6 +89,23 @@ pub enum SignError {
     /// Nothing that can be signed for.
     #[error("`{0}` is not a sha256 digest")]
     Digest(String),
+    /// Notation signs with a certificate, and this one is of another key.
+    #[error("the first certificate is of key `{certificate}`, the key at hand is `{key}`")]
+    CertificateKey {
+        /// SHA-256 of the certificate's public key, hex.
+        certificate: String,
+        /// Of the key that signs.
+        key: String,
+    },
+    /// The certificates are no chain that a verifier would accept.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// A certificate is not valid now.
+    #[error(transparent)]
+    Validity(#[from] ValidityError),
+    /// Notation has no algorithm for this kind of key.
+    #[error("notation signs with RSA of 2048, 3072 or 4096 bits, P-256, P-384 or P-521, not with `{0}`")]
+    NotationKey(String),
     /// The manifest to add to is not strict JSON.
     #[error("existing signature manifest: {0}")]
     ExistingJson(#[from] JsonError),
@@ -312,6 +332,8 @@ fn existing_layers(manifest: &[u8]) -> Result<Vec<Value>, SignError> {
     let layers = manifest.get("layers").and_then(Value::as_array).ok_or(shape("it has no layers"))?;
     Ok(layers.clone())
 }
+
+pub use notation::NotationForm;
 
 #[cfg(test)]
 mod tests;

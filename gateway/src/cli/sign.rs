@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use keys::keyring;
 use keys::limits::KEY_FILE_BYTES_MAX;
-use keys::signer::{ImageDescriptor, SignedArtifact, Signer};
+use keys::signer::{ImageDescriptor, NotationForm, SignedArtifact, Signer};
+use keys::x509::Certificate;
 use oci_distribution::RegistryOperation;
 
 use super::UsageError;
@@ -33,6 +34,9 @@ pub struct Args {
     /// How the signature is stored.
     #[arg(long, value_enum, default_value_t = Form::Both)]
     form: Form,
+    /// Certificates of the key for the forms of notation (PEM): the key's own first, the root last.
+    #[arg(long, value_name = "FILE", required_if_eq_any = [("form", "notation-cose"), ("form", "notation-jws")])]
+    certificate_chain: Option<PathBuf>,
     /// Signed along with the digest; policies can require it. May be repeated.
     #[arg(short = 'a', long = "annotation", value_name = "KEY=VALUE")]
     annotations: Vec<String>,
@@ -47,6 +51,10 @@ enum Form {
     Both,
     /// A sigstore bundle as an OCI referrer (cosign 3).
     Bundle,
+    /// A Notary Project signature in a COSE envelope; needs `--certificate-chain`.
+    NotationCose,
+    /// A Notary Project signature in a JWS envelope, as the `notation` client writes it; needs `--certificate-chain`.
+    NotationJws,
     /// The `.sig` tag with a simple-signing payload (cosign 1 and 2, skopeo, podman).
     Simple,
 }
@@ -74,12 +82,50 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let manifest = remote
         .manifest(args.image.target())?
         .with_context(|| format!("the registry does not have `{}`", args.image))?;
-    for artifact in sign(&signer, &remote, &args.image, &manifest, &annotations, args.form)? {
+    let signed = match args.form.notation() {
+        Some(form) => vec![sign_notation(&signer, args, &manifest, &annotations, form)?],
+        None => sign(&signer, &remote, &args.image, &manifest, &annotations, args.form)?,
+    };
+    for artifact in signed {
         let published = publish(&remote, &Digest::parse(&manifest.digest)?, &artifact)?;
         let place = published.tag.map_or_else(String::new, |tag| format!(" (tag {tag})"));
         println!("{}@{} signed: {}{place}", args.image.name(), manifest.digest, published.digest);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+impl Form {
+    fn notation(self) -> Option<NotationForm> {
+        match self {
+            Self::Both | Self::Bundle | Self::Simple => None,
+            Self::NotationCose => Some(NotationForm::Cose),
+            Self::NotationJws => Some(NotationForm::Jws),
+        }
+    }
+}
+
+fn sign_notation(
+    signer: &Signer,
+    args: &Args,
+    manifest: &Manifest,
+    annotations: &BTreeMap<String, String>,
+    form: NotationForm,
+) -> anyhow::Result<SignedArtifact> {
+    let file = args
+        .certificate_chain
+        .as_deref()
+        .with_context(|| UsageError("the forms of notation need `--certificate-chain`".to_owned()))?;
+    let shown = file.display();
+    let bytes =
+        std::fs::read(file).with_context(|| UsageError(format!("cannot read the certificates `{shown}`")))?;
+    let chain = Certificate::from_file(&bytes)
+        .with_context(|| UsageError(format!("`{shown}` holds no usable certificates")))?;
+    let descriptor = ImageDescriptor {
+        digest: &manifest.digest,
+        media_type: &manifest.media_type,
+        size: manifest.bytes.len() as u64,
+    };
+    Ok(signer.sign_notation(descriptor, &chain, form, annotations, Clock::system().now())?)
 }
 
 fn sign(
