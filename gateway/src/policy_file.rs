@@ -127,6 +127,25 @@ LJmizOanB4Id6kYFQUttPaVqWtVYHpqEstQ1yrXM51xEgdA57CteVNWuaA==
 ";
 
     #[test]
+    fn a_trust_store_may_be_a_folder_and_each_of_its_files_is_part_of_the_digest() {
+        let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../keys/tests/vectors/notation/trust");
+        let folder = tempfile::tempdir().unwrap();
+        let (path, store) = (folder.path().join("policy.toml"), folder.path().join("vendor"));
+        fs::create_dir(&store).unwrap();
+        let text = "[[identity]]\nname = 'v'\nnotation = { store = 'vendor', subject = 'O=Acme' }\n\
+                    [[rule]]\nimages = ['**']\nsignatures = { require = [['v']] }\n";
+        fs::write(&path, text).unwrap();
+        assert!(read(&path).unwrap_err().to_string().contains("`vendor` holds 0 files"));
+        fs::copy(vectors.join("acme-ca.crt"), store.join("acme.crt")).unwrap();
+        fs::write(store.join(".swp"), "an editor's").unwrap();
+        let one = read(&path).unwrap();
+        fs::copy(vectors.join("other-ca.crt"), store.join("other.crt")).unwrap();
+        assert_ne!(read(&path).unwrap().digest(), one.digest());
+        fs::create_dir(store.join("nested")).unwrap();
+        assert!(read(&path).unwrap_err().to_string().contains("vendor/nested"));
+    }
+
+    #[test]
     fn key_files_are_relative_to_the_policy() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("policy.toml");

@@ -150,6 +150,18 @@ pub(crate) fn wrap_rsa(key: &[u8]) -> Option<Vec<u8>> {
     Some(encode(SEQUENCE, &[encode(SEQUENCE, &algorithm), bits].concat()))
 }
 
+/// Length of the modulus of an RSAPublicKey (RFC 8017 § A.1.1).
+pub(crate) fn rsa_modulus_bits(key: &[u8]) -> Option<usize> {
+    let mut outer = Reader::new(key);
+    let mut numbers = outer.nested(SEQUENCE)?;
+    outer.end()?;
+    let modulus = numbers.unsigned()?;
+    numbers.unsigned()?;
+    numbers.end()?;
+    let leading_zeros = usize::try_from(modulus.first()?.leading_zeros()).ok()?;
+    modulus.len().checked_mul(8)?.checked_sub(leading_zeros)
+}
+
 /// One element in the shortest form.
 pub(crate) fn encode(tag: u8, content: &[u8]) -> Vec<u8> {
     let length = content.len().to_be_bytes();

@@ -250,3 +250,91 @@ fn upstream_envelopes_with_timestamps_get_upstreams_verdict() {
     let parsed = RevocationList::from_file(&read(lists.join("crlWithMultipleFreshestCRLs.crl")));
     assert!(parsed.is_ok(), "{parsed:?}");
 }
+
+/// What notation-go's own envelopes come to; each is of a self-signed certificate, which `audit` lets pass.
+#[test]
+fn upstream_envelopes_are_refused_by_the_check_that_they_are_made_for() {
+    let Some(folder) = upstream() else {
+        println!("SKIPPED: upstream_envelopes_are_refused_by_the_check_that_they_are_made_for: no test data");
+        return;
+    };
+    let policy = policy(
+        &json!({ "level": "audit", "override": { "expiry": "enforce" } }),
+        &["ca:a", "signingAuthority:a"],
+    );
+    let statement = policy.statement_for("registry.example/app").unwrap();
+    let judge = |path: &str, media_type: &str, (digest, artifact_type, size): (&str, &str, u64)| {
+        let envelope = std::fs::read(folder.join(path)).unwrap();
+        let artifact = Artifact { media_type: artifact_type, digest, size };
+        let stores = TrustStores::default();
+        verify((&envelope, media_type), artifact, (statement, &stores), &BTreeMap::new(), NOW)
+            .map(|verified| assert!(!verified.is_authentic(), "{path}"))
+            .map_err(|refusal| refusal.error.to_string())
+    };
+    let image = "sha256:60043cf45eaebc4c0867fea485a039b598f52fd09fd5b07b0b2d2f88fad9d74e";
+    let plugin = "sha256:fe7e9333395060c2f5e63cf36a38fba10176f183b4163a5794e081a480abba5f";
+    let metadata = "sha256:5a07385af4e6b6af81b0ebfd435aedccdfa3507f0609c658209e1aba57159b2b";
+    let demanded = Some("demands verification plug-in");
+    for (name, digest, expected) in [
+        ("ca_valid_sig_env", image, None),
+        ("sa_valid_sig_env", image, None),
+        ("sig_env_with_metadata", metadata, None),
+        ("ca_expired_sig_env", image, Some("the signature expired")),
+        ("sa_expired_sig_env", image, Some("the signature expired")),
+        ("ca_invalid_sig_env", image, Some("`payload` is absent or malformed")),
+        ("sa_invalid_sig_env", image, Some("`payload` is absent or malformed")),
+        ("ca_plugin_sig_env", image, Some("`SomeKey` is not understood")),
+        ("sa_plugin_sig_env", image, Some("`SomeKey` is not understood")),
+        ("ca_compatible_pluginver_sig_env_0.0.9", plugin, demanded),
+        ("ca_compatible_pluginver_sig_env_1.0.0", plugin, demanded),
+        ("ca_incompatible_pluginver_sig_env_1.2.3", plugin, demanded),
+    ] {
+        let path = format!("notation-go/internal/mock/testdata/{name}.json");
+        let described = described(&std::fs::read(folder.join(&path)).unwrap());
+        let judged = judge(&path, JWS_MEDIA_TYPE, (digest, &described.0, described.1));
+        match expected {
+            None => assert_eq!(judged, Ok(()), "{name}"),
+            Some(reason) => {
+                assert!(judged.as_ref().is_err_and(|error| error.contains(reason)), "{name}: {judged:?}")
+            }
+        }
+    }
+    // The conformance vectors have no certificates: all that stands before them is read.
+    let path = "notation-core-go/signature/jws/testdata/conformance.json";
+    let error = judge(path, JWS_MEDIA_TYPE, (image, "", 0)).unwrap_err();
+    assert!(error.contains("`x5c` is absent"), "{error}");
+    let cose =
+        std::fs::read(folder.join("notation-core-go/signature/cose/testdata/conformance.json")).unwrap();
+    let cose: serde_json::Value = serde_json::from_slice(&cose).unwrap();
+    let hex = cose["expectedOutput"]["cborHex"].as_str().unwrap();
+    let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+    let bytes: Vec<u8> = (0..hex.len()).step_by(2).map(byte).collect();
+    let artifact = Artifact { media_type: "", digest: image, size: 0 };
+    let judged = verify(
+        (&bytes, COSE_MEDIA_TYPE),
+        artifact,
+        (statement, &TrustStores::default()),
+        &BTreeMap::new(),
+        NOW,
+    );
+    let error = judged.unwrap_err().to_string();
+    assert!(error.contains("`x5chain` is absent"), "{error}");
+}
+
+/// Media type and size as an envelope signs them.
+fn described(envelope: &[u8]) -> (String, u64) {
+    let envelope: serde_json::Value = serde_json::from_slice(envelope).unwrap();
+    let payload = envelope["payload"].as_str().unwrap().as_bytes();
+    let digit = |byte: &u8| {
+        let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        u32::try_from(alphabet.iter().position(|other| other == byte).unwrap_or(0)).unwrap()
+    };
+    let mut bytes = Vec::new();
+    for group in payload.chunks(4) {
+        let bits = group.iter().fold(0, |sum, byte| sum << 6 | digit(byte)) << (6 * (4 - group.len()));
+        bytes.extend_from_slice(&bits.to_be_bytes()[1..group.len()]);
+    }
+    let payload: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    let target = &payload["targetArtifact"];
+    (target["mediaType"].as_str().unwrap_or_default().to_owned(), target["size"].as_u64().unwrap_or_default())
+}

@@ -12,6 +12,7 @@ use keys::verify::Rejection;
 
 use super::registry::{Remote, RemoteError};
 use crate::digest::Digest;
+use crate::manifest::Manifest;
 
 /// Most signature blobs fetched for one image; each is a request to the registry.
 const FETCHES_MAX: usize = 256;
@@ -33,6 +34,7 @@ pub fn find(remote: &Remote, digest: &Digest) -> Result<Found, RemoteError> {
     {
         simple(remote, &tag, &manifest, &mut found)?;
     }
+    let mut image = None;
     for referrer in remote.referrers(digest)? {
         let Some(manifest) = remote.manifest_bytes(referrer.as_str())? else {
             found.skip(referrer.as_str(), "listed as a referrer, but the registry does not have it");
@@ -40,7 +42,10 @@ pub fn find(remote: &Remote, digest: &Digest) -> Result<Found, RemoteError> {
         };
         // What it is stands in the manifest; the list's word for it is anybody's.
         if let Ok(Some(envelopes)) = notation::signature_layers(&manifest) {
-            envelope(remote, (digest, &referrer), envelopes, &mut found)?;
+            if image.is_none() {
+                image = remote.manifest(digest.as_str())?;
+            }
+            envelope(remote, (image.as_ref(), &referrer), envelopes, &mut found)?;
             continue;
         }
         match cosign::bundle_layers(&manifest) {
@@ -90,18 +95,18 @@ fn bundle(
 /// Notation signs the media type and size of the image too, so the image's manifest is looked at.
 fn envelope(
     remote: &Remote,
-    (image, manifest): (&Digest, &Digest),
+    (image, manifest): (Option<&Manifest>, &Digest),
     envelopes: notation::Envelopes,
     found: &mut Found,
 ) -> Result<(), RemoteError> {
     found.unreadable.extend(envelopes.skipped);
     for layer in envelopes.layers {
         let Some(envelope) = fetch(remote, &layer.digest, layer.size, found)? else { continue };
-        let Some(described) = remote.manifest(image.as_str())? else {
+        let Some(image) = image else {
             found.skip(manifest.as_str(), "the registry does not have the image it is about");
             continue;
         };
-        let described = (described.media_type.clone(), described.bytes.len() as u64);
+        let described = (image.media_type.clone(), image.bytes.len() as u64);
         let place = (manifest.to_string(), envelopes.subject_digest.clone());
         found.signatures.push(layer.with_envelope(place, described, envelope));
     }

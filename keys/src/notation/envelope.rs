@@ -316,13 +316,14 @@ impl ReadEnvelope {
         &self.chain
     }
 
-    /// What [`Self::prove`] and one look at the timestamp cost at most, in units of one P-256 verification: each
-    /// certificate's key verifies its own signature and the one below.
-    pub(crate) fn cost(&self) -> u32 {
+    /// What [`Self::prove`] costs at most and for each identity a look at the timestamp, in units of one P-256
+    /// verification: each certificate's key verifies its own signature and the one below.
+    pub(crate) fn cost(&self, identities: usize) -> u32 {
         let keys = self.chain.iter().map(|certificate| certificate.key().kind().verification_cost());
         let chain = keys.fold(0, |sum: u32, cost| sum.saturating_add(cost.saturating_mul(2)));
         let timestamp = if self.parsed.timestamp.is_some() { TIMESTAMP_COST } else { 0 };
-        chain.saturating_add(timestamp)
+        let identities = u32::try_from(identities).unwrap_or(u32::MAX);
+        chain.saturating_add(identities.saturating_mul(timestamp))
     }
 
     /// The checks that need cryptography, and what it is about.

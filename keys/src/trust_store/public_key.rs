@@ -175,24 +175,12 @@ fn algorithm(
         oid::RSA => {
             let null = parameters.element(der::NULL);
             (null == Some(&[]) && parameters.is_empty()).then_some(()).ok_or(PublicKeyError::Der)?;
-            let bits = rsa_bits(key).ok_or(PublicKeyError::Der)?;
+            let bits = der::rsa_modulus_bits(key).ok_or(PublicKeyError::Der)?;
             let accepted = (2048..=8192).contains(&bits);
             accepted.then_some(KeyAlgorithm::Rsa { bits }).ok_or(PublicKeyError::RsaBits(bits))
         }
         _ => Err(PublicKeyError::UnknownAlgorithm),
     }
-}
-
-/// Length of the modulus of an RSAPublicKey (RFC 8017 § A.1.1).
-fn rsa_bits(key: &[u8]) -> Option<usize> {
-    let mut outer = Reader::new(key);
-    let mut numbers = outer.nested(der::SEQUENCE)?;
-    outer.end()?;
-    let modulus = numbers.unsigned()?;
-    numbers.unsigned()?;
-    numbers.end()?;
-    let leading = usize::try_from(modulus.first()?.leading_zeros()).ok()?;
-    Some(modulus.len() * 8 - leading)
 }
 
 fn hashes(algorithm: KeyAlgorithm) -> &'static [&'static dyn VerificationAlgorithm] {

@@ -76,7 +76,7 @@ pub(super) fn check(
     if meant.is_empty() {
         return Err(refused(&refusals));
     }
-    signers.spend(read.cost()).map_err(CandidateError::Cost)?;
+    signers.spend(read.cost(meant.len())).map_err(CandidateError::Cost)?;
     let artifact = Artifact {
         media_type: &candidate.artifact_media_type,
         digest: subject.digest,

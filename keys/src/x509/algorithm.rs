@@ -174,7 +174,7 @@ impl SubjectKey {
         let kind = match identifier.element(der::OBJECT_IDENTIFIER)? {
             der::oid::RSA => {
                 null_or_nothing(identifier)?;
-                KeyKind::Rsa { bits: modulus_bits(bits)? }
+                KeyKind::Rsa { bits: der::rsa_modulus_bits(bits)? }
             }
             der::oid::EC_PUBLIC_KEY => match identifier.element(der::OBJECT_IDENTIFIER) {
                 Some(der::oid::SECP256R1) => KeyKind::P256,
@@ -230,17 +230,6 @@ impl SubjectKey {
     ) -> bool {
         UnparsedPublicKey::new(verifier, &self.bits).verify(message, signature).is_ok()
     }
-}
-
-fn modulus_bits(key: &[u8]) -> Option<usize> {
-    let mut outer = Reader::new(key);
-    let mut numbers = outer.nested(der::SEQUENCE)?;
-    outer.end()?;
-    let modulus = numbers.unsigned()?;
-    numbers.unsigned()?;
-    numbers.end()?;
-    let leading_zeros = usize::try_from(modulus.first()?.leading_zeros()).ok()?;
-    modulus.len().checked_mul(8)?.checked_sub(leading_zeros)
 }
 
 /// Object identifiers, encoded.

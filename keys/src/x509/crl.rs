@@ -5,6 +5,7 @@
 //! refused with it: what they leave out would pass for not revoked.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use super::{Certificate, SignatureAlgorithm, oid, time};
 use crate::der::{self, Reader};
@@ -45,6 +46,8 @@ pub struct RevocationList {
     revoked: BTreeMap<Vec<u8>, i64>,
     algorithm: SignatureAlgorithm,
     signature: Vec<u8>,
+    /// The key that signed it, once one was found: a long list is hashed once, not at every signature.
+    signed_by: OnceLock<Vec<u8>>,
 }
 
 impl RevocationList {
@@ -107,6 +110,7 @@ impl RevocationList {
             revoked,
             algorithm: SignatureAlgorithm::parse(algorithm).ok_or(Malformed("signatureAlgorithm"))?,
             signature: signature.to_vec(),
+            signed_by: OnceLock::new(),
         })
     }
 
@@ -127,7 +131,17 @@ impl RevocationList {
 
     /// Whether `issuer` signed it.
     pub(crate) fn is_signed_by(&self, issuer: &Certificate) -> bool {
-        self.issuer == issuer.subject && issuer.key.verifies(&self.algorithm, &self.tbs, &self.signature)
+        if self.issuer != issuer.subject {
+            return false;
+        }
+        if let Some(key) = self.signed_by.get() {
+            return key == issuer.key.spki();
+        }
+        let is_signed = issuer.key.verifies(&self.algorithm, &self.tbs, &self.signature);
+        if is_signed {
+            self.signed_by.get_or_init(|| issuer.key.spki().to_vec());
+        }
+        is_signed
     }
 
     /// When `certificate` was revoked, if it was. A certificate on hold counts as revoked.
