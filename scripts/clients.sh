@@ -117,6 +117,28 @@ install_newer_packages() (
   done
 )
 
+# skopeo of a newer suite, because older ones cannot check sigstore signatures. It is linked to libraries of its own suite,
+# so it comes with all of them, and with the loader that finds them.
+install_newer_skopeo() (
+  [ -x "$bin/skopeo-sigstore" ] && exit 0
+  has apt-get && has dpkg-deb || exit 0
+  newer_apt || { echo "clients: the newer suites cannot be read" >&2; exit 0; }
+  echo "clients: unpacking skopeo from trixie with its libraries" >&2
+  tree=$cache/skopeo-trixie
+  rm -rf "$tree" "$cache/apt/cache/archives"
+  mkdir -p "$tree" "$cache/apt/cache/archives/partial"
+  apt-get install -qq --download-only --no-install-recommends -t trixie skopeo >&2 || exit 0
+  for package in "$cache"/apt/cache/archives/*.deb; do dpkg-deb -x "$package" "$tree"; done
+  libraries=$tree/usr/lib/$(uname -m)-linux-gnu
+  loader=$(find "$libraries" -maxdepth 1 -name 'ld-linux*' | head -n 1)
+  cat >"$bin/.skopeo-sigstore" <<RUN
+#!/bin/sh
+exec "$loader" --library-path "$libraries" "$tree/usr/bin/skopeo" "\$@"
+RUN
+  chmod 755 "$bin/.skopeo-sigstore"
+  if "$bin/.skopeo-sigstore" --version >/dev/null 2>&1; then mv "$bin/.skopeo-sigstore" "$bin/skopeo-sigstore"; fi
+)
+
 install_conformance() (
   [ -x "$bin/oci-conformance-$conformance_version" ] && exit 0
   has go || exit 0
@@ -133,6 +155,7 @@ install_conformance() (
 if [ "$mode" != --check ]; then
   install_system_packages
   install_newer_packages
+  install_newer_skopeo
   install_conformance
 fi
 
@@ -144,6 +167,11 @@ for line in "${newer_packages[@]}"; do
   read -r name package suite _ <<<"$line"
   if [ -x "$bin/$name" ]; then found+=("$name"); else skip "$name" "package $package of $suite could not be unpacked or does not run here"; fi
 done
+if [ -x "$bin/skopeo-sigstore" ]; then
+  found+=(skopeo-sigstore)
+else
+  skip skopeo-sigstore "skopeo of trixie could not be unpacked with its libraries or does not run here"
+fi
 if [ -x "$bin/oci-conformance" ]; then found+=(oci-conformance); else skip oci-conformance "its Go module could not be built"; fi
 
 echo "clients: found ${found[*]}" >&2

@@ -8,6 +8,7 @@ mod clients_docker;
 mod clients_notation;
 mod clients_oras_crane;
 mod clients_skopeo_podman_buildah;
+mod clients_skopeo_sigstore;
 mod conformance;
 mod crash;
 mod memory;
