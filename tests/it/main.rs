@@ -13,4 +13,5 @@ mod conformance;
 mod crash;
 mod memory;
 mod pipeline;
+mod register;
 mod trust_life;
