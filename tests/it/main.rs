@@ -12,6 +12,7 @@ mod clients_skopeo_sigstore;
 mod conformance;
 mod crash;
 mod memory;
+mod offline;
 mod pipeline;
 mod register;
 mod trust_life;
