@@ -5,12 +5,13 @@
 use libfuzzer_sys::fuzz_target;
 use scanner::extractors::all;
 
-const PATHS: [&str; 6] = [
+const PATHS: [&str; 7] = [
     "etc/os-release",
     "lib/apk/db/installed",
     "node_modules/x/package.json",
     "var/lib/dpkg/status",
     "var/lib/dpkg/status.d/x",
+    "var/lib/rpmmanifest/container-manifest-2",
     "x.dist-info/METADATA",
 ];
 

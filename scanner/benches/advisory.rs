@@ -86,7 +86,15 @@ fn advisory(criterion: &mut Criterion) {
 fn installed(name: &str) -> ImagePackage {
     let source = Some(SourcePackage { name: name.to_owned(), version: "1.1-1".to_owned() });
     let (kind, version) = (PackageKind::Deb, "1.1-1".to_owned());
-    let package = Package { kind, name: name.to_owned(), version, architecture: None, source };
+    let package = Package {
+        kind,
+        name: name.to_owned(),
+        version,
+        architecture: None,
+        source,
+        module: None,
+        vendor: None,
+    };
     ImagePackage { package, path: "var/lib/dpkg/status".to_owned(), layer: 0 }
 }
 

@@ -23,6 +23,7 @@ pub use ecosystem::Ecosystem;
 pub use feed::{FeedError, FeedKind};
 pub use format::Entries;
 use format::{Header, Section};
+pub(crate) use osv::is_modular;
 
 use crate::finding::Severity;
 use crate::report::AdvisoryRevision;

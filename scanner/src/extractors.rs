@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::limits::Limits;
 use crate::package::{Distribution, Package};
 
 pub mod apk;
@@ -14,6 +15,7 @@ pub mod dpkg;
 pub mod node;
 pub mod os_release;
 pub mod python;
+pub mod rpm;
 pub mod unsupported;
 
 /// Reads one kind of package database.
@@ -27,6 +29,11 @@ pub trait Extractor: Send + Sync {
     /// Whether a file at this path (relative, cleaned, as the archive names it) is for this extractor. Called for each
     /// file, so it must be cheap.
     fn wants(&self, path: &[u8]) -> Want;
+
+    /// Bytes of the largest file that it reads; a larger one is a broken database.
+    fn bytes_max(&self, limits: &Limits) -> usize {
+        limits.captured_bytes_max
+    }
 
     /// Parses one file.
     fn extract(&self, path: &[u8], bytes: &[u8]) -> Result<Extracted, ExtractError>;
@@ -96,7 +103,15 @@ pub enum ExtractError {
 
 /// All extractors. The order decides who reads a file that two want; none overlap.
 pub fn all() -> &'static [&'static dyn Extractor] {
-    &[&apk::Apk, &dpkg::Dpkg, &node::Node, &os_release::OsRelease, &python::Python, &unsupported::Unsupported]
+    &[
+        &apk::Apk,
+        &dpkg::Dpkg,
+        &node::Node,
+        &os_release::OsRelease,
+        &python::Python,
+        &rpm::Rpm,
+        &unsupported::Unsupported,
+    ]
 }
 
 /// Bytes of a name or version; the longest real ones are below 220.

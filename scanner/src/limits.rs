@@ -1,7 +1,7 @@
 //! Every bound on hostile input, each with the attack that it stops.
 
 /// Bounds for one layer walk. Memory of a walk is at most about [`Limits::table_bytes_max`] +
-/// [`Limits::captured_bytes_max`] + [`Limits::extracted_bytes_max`] + the decompressor's window, whatever the size of
+/// [`Limits::database_bytes_max`] + [`Limits::extracted_bytes_max`] + the decompressor's window, whatever the size of
 /// the layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -32,6 +32,10 @@ pub struct Limits {
     /// Bytes of one package database that is held in memory to be parsed. A larger one is a broken database, never a
     /// clean one. Default 16 MiB, three times the largest seen.
     pub captured_bytes_max: usize,
+    /// Bytes of one rpm database or Java archive: both must be held whole, because what they list stands at places that
+    /// only their end or their middle tells. Default 96 MiB: the database of a development environment has 60, Jenkins'
+    /// own archive 95.
+    pub database_bytes_max: usize,
     /// Bytes of all that extractors and detectors found in one layer. Stops databases made to be many. Default 16 MiB.
     pub extracted_bytes_max: usize,
     /// Secrets and permission findings in one layer. Stops a layer of nothing but keys. Default 100 000.
@@ -50,6 +54,7 @@ impl Default for Limits {
             meta_bytes_max: 1 << 20,
             table_bytes_max: 16 << 20,
             captured_bytes_max: 16 << 20,
+            database_bytes_max: 96 << 20,
             extracted_bytes_max: 16 << 20,
             detections_max: 100_000,
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::advisory::{Advisories, AdvisoryError, Ecosystem, Entry, RangeEnd};
+use crate::advisory::{Advisories, AdvisoryError, Ecosystem, Entry, RangeEnd, is_modular};
 use crate::finding::{Finding, Severity};
 use crate::package::{Distribution, Package, PackageKind};
 use crate::report::{ImagePackage, Unknown};
@@ -24,8 +24,7 @@ pub fn match_packages(
     packages: &[ImagePackage],
     advisories: Option<&Advisories>,
 ) -> Matched {
-    let of_system =
-        |package: &ImagePackage| matches!(package.package.kind, PackageKind::Apk | PackageKind::Deb);
+    let of_system = |package: &ImagePackage| package.package.kind.is_system();
     let mut unknown = BTreeSet::new();
     if distribution.is_none() && packages.iter().any(of_system) {
         unknown.insert(Unknown::NoDistribution);
@@ -75,11 +74,15 @@ fn ecosystem_name(package: &ImagePackage, distribution: Option<&Distribution>) -
     match package.package.kind {
         PackageKind::Npm => "npm".to_owned(),
         PackageKind::Python => "pypi".to_owned(),
-        PackageKind::Apk | PackageKind::Deb => distribution.map_or_else(String::new, |distribution| {
-            let release = distribution.version_id.as_ref().or(distribution.codename.as_ref());
-            release
-                .map_or_else(|| distribution.id.clone(), |release| format!("{} {release}", distribution.id))
-        }),
+        PackageKind::Apk | PackageKind::Deb | PackageKind::Rpm => {
+            distribution.map_or_else(String::new, |distribution| {
+                let release = distribution.version_id.as_ref().or(distribution.codename.as_ref());
+                release.map_or_else(
+                    || distribution.id.clone(),
+                    |release| format!("{} {release}", distribution.id),
+                )
+            })
+        }
     }
 }
 
@@ -110,18 +113,34 @@ fn judge(
 ) -> Result<Vec<Finding>, Unjudged> {
     let installed = &package.package;
     let (name, version) = match &installed.source {
-        Some(source) if ecosystem.is_distribution() => (&source.name, source.version.as_str()),
+        Some(source) if ecosystem.names_sources() => (&source.name, source.version.as_str()),
         _ => (&installed.name, installed.version.as_str()),
     };
     let scheme = ecosystem.scheme();
     let mut affecting = Vec::new();
-    for entry in advisories.lookup(ecosystem, &ecosystem.normalise(name))? {
-        let entry = entry?;
-        if let Some(fixed) = affects(&entry, scheme, version)? {
-            affecting.push((entry, fixed));
+    for name in names(installed, ecosystem, name)? {
+        for entry in advisories.lookup(ecosystem, &name)? {
+            let entry = entry?;
+            if let Some(fixed) = affects(&entry, scheme, version)? {
+                affecting.push((entry, fixed));
+            }
         }
     }
     Ok(merge(&affecting, scheme).into_iter().map(|problem| problem.into_finding(package)).collect())
+}
+
+/// Under which names advisories about a package stand. A package of a module is judged by its own stream's, and by those
+/// that do not tell their stream; one whose stream is not known cannot be judged.
+fn names(installed: &Package, ecosystem: &Ecosystem, name: &str) -> Result<Vec<String>, Unjudged> {
+    match &installed.module {
+        Some(stream) => {
+            Ok([Some(stream.as_str()), None].map(|stream| Ecosystem::in_module(stream, name)).to_vec())
+        }
+        None if installed.kind == PackageKind::Rpm && is_modular(&installed.version) => {
+            Err(Unjudged::Advisories)
+        }
+        None => Ok(vec![ecosystem.normalise(name)]),
+    }
 }
 
 /// `Some` when the version is affected: the version that fixes it, where the advisory names one.
@@ -228,6 +247,7 @@ impl<'a> OwnedModules<'a> {
         let ecosystem = distribution.and_then(Ecosystem::of_distribution).filter(|it| advisories.covers(it));
         let family = ecosystem.map(|ecosystem| match ecosystem.scheme() {
             Scheme::Apk => PackageKind::Apk,
+            Scheme::Rpm => PackageKind::Rpm,
             _ => PackageKind::Deb,
         });
         let mut owners = HashMap::new();
@@ -245,7 +265,9 @@ impl<'a> OwnedModules<'a> {
     fn holds(&self, package: &ImagePackage) -> bool {
         let module = &package.package;
         let path = package.path.trim_start_matches('/');
-        if module.kind != PackageKind::Python || !path.starts_with("usr/lib/python3") {
+        if module.kind != PackageKind::Python
+            || !["usr/lib/python3", "usr/lib64/python3"].iter().any(|place| path.starts_with(place))
+        {
             return false;
         }
         let owner = self.packages.get(module_name(&module.name));
@@ -254,6 +276,10 @@ impl<'a> OwnedModules<'a> {
             Some(PackageKind::Apk) => owner.is_some_and(|version| {
                 let upstream = version.rsplit_once("-r").map_or(*version, |(upstream, _)| upstream);
                 upstream == module.version
+            }),
+            Some(PackageKind::Rpm) => owner.is_some_and(|version| {
+                let version = version.split_once(':').map_or(*version, |(_, version)| version);
+                version.split_once('-').map_or(version, |(upstream, _)| upstream) == module.version
             }),
             _ => false,
         }

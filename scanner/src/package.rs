@@ -27,24 +27,32 @@ pub enum PackageKind {
     Npm,
     /// An installed `*.dist-info` or `*.egg-info`.
     Python,
+    /// Red Hat, SUSE and their relatives.
+    Rpm,
 }
 
 impl PackageKind {
-    /// The package URL type (purl-spec): `apk`, `deb`, `npm`, `pypi`.
+    /// The package URL type (purl-spec): `apk`, `deb`, `npm`, `pypi`, `rpm`.
     pub fn purl_type(self) -> &'static str {
         match self {
             Self::Apk => "apk",
             Self::Deb => "deb",
             Self::Npm => "npm",
             Self::Python => "pypi",
+            Self::Rpm => "rpm",
         }
+    }
+
+    /// Packages of the distribution, not of a language.
+    pub fn is_system(self) -> bool {
+        matches!(self, Self::Apk | Self::Deb | Self::Rpm)
     }
 }
 
 /// The source package that a binary package was built from; distributions publish their advisories for it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SourcePackage {
-    /// Debian `Source`, Alpine `o:` (origin).
+    /// Debian `Source`, Alpine `o:` (origin), the name in `SOURCERPM`.
     pub name: String,
     /// The source's own version, which differs from the binary's for rebuilds (`Source: foo (1.2)`).
     pub version: String,
@@ -63,4 +71,17 @@ pub struct Package {
     pub architecture: Option<String>,
     /// What it was built from. For [`PackageKind::Deb`] and [`PackageKind::Apk`] always present.
     pub source: Option<SourcePackage>,
+    /// Module and stream that an rpm package belongs to, `nodejs:16`: its advisories are another stream's nonsense.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub module: Option<String>,
+    /// Who built an rpm package, as its header says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vendor: Option<String>,
+}
+
+impl Package {
+    /// A package of which nothing but name and version is known.
+    pub fn new(kind: PackageKind, name: String, version: String) -> Self {
+        Self { kind, name, version, architecture: None, source: None, module: None, vendor: None }
+    }
 }

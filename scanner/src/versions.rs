@@ -3,6 +3,7 @@
 mod apk;
 mod dpkg;
 mod pep440;
+mod rpm;
 mod semver;
 
 use std::cmp::Ordering;
@@ -20,6 +21,8 @@ pub enum Scheme {
     Dpkg,
     /// PEP 440.
     Pep440,
+    /// rpm: `epoch:version-release`.
+    Rpm,
     /// Semantic Versioning 2.0.0 §11, tolerant as npm's registry had to be: a leading `v`, fewer or more than three
     /// numbers.
     Semver,
@@ -68,6 +71,7 @@ pub fn compare(scheme: Scheme, a: &str, b: &str) -> Result<Ordering, VersionErro
         Scheme::Apk => apk::compare(a, b),
         Scheme::Dpkg => dpkg::compare(a, b),
         Scheme::Pep440 => pep440::compare(a, b),
+        Scheme::Rpm => rpm::compare(a, b),
         Scheme::Semver => semver::compare(a, b),
     }
 }

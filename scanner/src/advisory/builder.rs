@@ -15,8 +15,8 @@ const COVERED_PACKAGES_MIN: usize = 50;
 /// they are added.
 #[derive(Debug, Default)]
 pub struct Builder {
-    /// By source, feed and id.
-    advisories: BTreeMap<(String, FeedKind, String), Advisory>,
+    /// By source, feed, id and bulletin.
+    advisories: BTreeMap<(String, FeedKind, String, Option<String>), Advisory>,
     sources: BTreeMap<String, SourceState>,
 }
 
@@ -84,7 +84,7 @@ impl Builder {
             *state.covers.entry(ecosystem).or_default() |= parsed.whole;
         }
         for advisory in parsed.advisories {
-            let key = (source.to_owned(), parsed.kind, advisory.id.clone());
+            let key = (source.to_owned(), parsed.kind, advisory.id.clone(), advisory.bulletin.clone());
             match self.advisories.get_mut(&key) {
                 None => {
                     self.advisories.insert(key, advisory);
@@ -190,7 +190,7 @@ impl Builder {
     fn describe_sources(&self, now: i64) -> Vec<Source> {
         let mut packages: BTreeMap<(&str, &Ecosystem), BTreeSet<&str>> = BTreeMap::new();
         let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
-        for ((source, _, _), advisory) in &self.advisories {
+        for ((source, ..), advisory) in &self.advisories {
             *counts.entry(source).or_default() += 1;
             for affected in &advisory.affected {
                 packages.entry((source, &affected.ecosystem)).or_default().insert(&affected.package);

@@ -169,6 +169,7 @@ fn contained_since(version: &str, changelog: &Changelog) -> String {
 
 fn advisory(id: String, summary: Option<String>, modified: Option<i64>, affected: Vec<Affected>) -> Advisory {
     Advisory {
+        bulletin: None,
         id,
         aliases: Vec::new(),
         severity: Severity::Unknown,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::package::{Distribution, PackageKind};
 use crate::versions::Scheme;
 
-/// `debian:12`, `ubuntu:24.04`, `alpine:3.20`, `wolfi`, `npm`, `pypi`. Only ecosystems whose versions we can order have
+/// `debian:12`, `ubuntu:24.04`, `alpine:3.20`, `almalinux:9`, `suse:15.4`, `wolfi`, `npm`, `pypi`. Only ecosystems whose versions we can order have
 /// a name here.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -72,6 +72,22 @@ impl Ecosystem {
                 let number = release.strip_suffix(":LTS").unwrap_or(release);
                 is_number(number).then(|| Self(format!("ubuntu:{number}")))
             }
+            ("SUSE", product) => suse_release(product).map(|release| Self(format!("suse:{release}"))),
+            ("openSUSE", "Tumbleweed") => Some(Self("opensuse:tumbleweed".to_owned())),
+            ("openSUSE", product) => {
+                let release = product.strip_prefix("Leap ").filter(|release| is_number(release))?;
+                Some(Self(format!("opensuse:{release}")))
+            }
+            // `enterprise_linux:9::baseos`. The products beside it (`rhel_eus:9.2`, `rhel_e4s:9.0`) are channels of
+            // their own: a fix there is none for who does not pay for it.
+            ("Red Hat", product) => {
+                let release = product.strip_prefix("enterprise_linux:")?.split(':').next()?;
+                release.bytes().all(|byte| byte.is_ascii_digit()).then(|| Self(format!("redhat:{release}")))
+            }
+            (family, release) if is_number(release) => {
+                let (_, family) = RPM_FAMILIES.iter().find(|(name, _)| *name == family)?;
+                Some(Self(format!("{family}:{release}")))
+            }
             _ => None,
         }
     }
@@ -102,8 +118,31 @@ impl Ecosystem {
                 (is_number(major) && is_number(minor)).then(|| Self(format!("alpine:{major}.{minor}")))
             }
             "wolfi" | "chainguard" => Some(Self::rolling(&distribution.id)),
-            _ => None,
+            id => Self::of_rpm_distribution(id, version),
         }
+    }
+
+    fn of_rpm_distribution(id: &str, version: Option<&str>) -> Option<Self> {
+        if id == "opensuse-tumbleweed" {
+            return Some(Self("opensuse:tumbleweed".to_owned()));
+        }
+        let version = version.filter(|version| is_number(version))?;
+        let major = version.split('.').next()?;
+        let (family, release) = match id {
+            "almalinux" => ("almalinux", major),
+            "amzn" => ("amazon", version),
+            // CBL-Mariner became Azure Linux with release 3; its feed kept one name.
+            "azurelinux" | "mariner" => ("azurelinux", major),
+            "mageia" => ("mageia", version),
+            "ol" => ("oracle", major),
+            "opensuse-leap" => ("opensuse", version),
+            "photon" => ("photon", version),
+            "rhel" => ("redhat", major),
+            "rocky" => ("rocky", major),
+            "sles" => ("suse", version),
+            _ => return None,
+        };
+        Some(Self(format!("{family}:{release}")))
     }
 
     /// The ecosystem that judges packages of a kind in an image of this distribution.
@@ -111,13 +150,14 @@ impl Ecosystem {
         match kind {
             PackageKind::Npm => Some(Self::npm()),
             PackageKind::Python => Some(Self::pypi()),
-            PackageKind::Apk => {
-                distribution.and_then(Self::of_distribution).filter(|it| it.scheme() == Scheme::Apk)
-            }
-            PackageKind::Deb => {
-                distribution.and_then(Self::of_distribution).filter(|it| it.scheme() == Scheme::Dpkg)
-            }
+            PackageKind::Apk => Self::of_system(distribution, Scheme::Apk),
+            PackageKind::Deb => Self::of_system(distribution, Scheme::Dpkg),
+            PackageKind::Rpm => Self::of_system(distribution, Scheme::Rpm),
         }
+    }
+
+    fn of_system(distribution: Option<&Distribution>, scheme: Scheme) -> Option<Self> {
+        distribution.and_then(Self::of_distribution).filter(|it| it.scheme() == scheme)
     }
 
     /// How its versions are ordered.
@@ -126,13 +166,32 @@ impl Ecosystem {
             "npm" => Scheme::Semver,
             "pypi" => Scheme::Pep440,
             "debian" | "ubuntu" => Scheme::Dpkg,
+            "almalinux" | "amazon" | "azurelinux" | "mageia" | "opensuse" | "oracle" | "photon"
+            | "redhat" | "rocky" | "suse" => Scheme::Rpm,
             _ => Scheme::Apk,
         }
     }
 
     /// Is it a distribution, not a language?
     pub fn is_distribution(&self) -> bool {
-        matches!(self.scheme(), Scheme::Apk | Scheme::Dpkg)
+        matches!(self.scheme(), Scheme::Apk | Scheme::Dpkg | Scheme::Rpm)
+    }
+
+    /// Do its advisories name source packages? Else they name the binary packages themselves.
+    pub fn names_sources(&self) -> bool {
+        match self.scheme() {
+            Scheme::Apk | Scheme::Dpkg => true,
+            Scheme::Rpm => {
+                matches!(self.family(), "azurelinux" | "mageia" | "opensuse" | "photon" | "rocky" | "suse")
+            }
+            Scheme::Pep440 | Scheme::Semver => false,
+        }
+    }
+
+    /// Under which name advisories about a package of a module's stream stand: each stream has its own versions, and
+    /// none says anything about another. `stream` is `None` where the advisory does not tell it.
+    pub fn in_module(stream: Option<&str>, name: &str) -> String {
+        format!("{}::{name}", stream.unwrap_or("*"))
     }
 
     /// Without the release: `debian`.
@@ -165,6 +224,31 @@ impl std::fmt::Display for Ecosystem {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(&self.0)
     }
+}
+
+/// Families whose OSV name is followed by a plain release.
+const RPM_FAMILIES: [(&str, &str); 7] = [
+    ("AlmaLinux", "almalinux"),
+    ("Amazon Linux", "amazon"),
+    ("Azure Linux", "azurelinux"),
+    ("Mageia", "mageia"),
+    ("Oracle Linux", "oracle"),
+    ("Photon OS", "photon"),
+    ("Rocky Linux", "rocky"),
+];
+
+/// `15.4` out of `Linux Enterprise Server 15 SP4` and of the modules that a container's packages come from. Products with
+/// longer support (`-LTSS`, `-ESPOS`) are channels of their own.
+fn suse_release(product: &str) -> Option<String> {
+    let mut words: Vec<&str> = product.split(' ').collect();
+    let pack = words.last()?.strip_prefix("SP").filter(|pack| is_number(pack)).map(str::to_owned);
+    if pack.is_some() {
+        words.pop();
+    }
+    let release = words.pop().filter(|release| is_number(release))?;
+    let product = words.join(" ");
+    let known = product == "Linux Enterprise Server" || product.starts_with("Linux Enterprise Module for ");
+    known.then(|| pack.map_or_else(|| release.to_owned(), |pack| format!("{release}.{pack}")))
 }
 
 fn is_number(text: &str) -> bool {

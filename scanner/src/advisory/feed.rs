@@ -70,6 +70,8 @@ pub(super) struct Parsed {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Advisory {
+    /// The bulletin that says this, where one speaks of several problems: others may say more about the same one.
+    pub(super) bulletin: Option<String>,
     pub(super) id: String,
     pub(super) aliases: Vec<String>,
     pub(super) severity: Severity,

@@ -42,6 +42,7 @@ pub(super) fn parse_security_wg(json: &[u8]) -> Result<Parsed, serde_json::Error
     let id = document.id.as_str().map_or_else(|| document.id.to_string(), str::to_owned);
     let grade = document.cvss_vector.as_deref().and_then(severity::from_vector);
     let advisory = Advisory {
+        bulletin: None,
         id: format!("NSWG-ECO-{id}"),
         aliases: document.cves.unwrap_or_default().into_iter().filter(|id| is_cve(id)).collect(),
         severity: grade.or(document.cvss_score.map(severity::from_score)).unwrap_or_default(),
@@ -107,6 +108,7 @@ fn library_problem(name: &str, number: usize, problem: &LibraryProblem) -> Advis
     let events = problem.at_or_above.clone().map_or(Event::Introduced("0".to_owned()), Event::Introduced);
     let events = [Some(events), problem.below.clone().map(Event::Fixed)].into_iter().flatten().collect();
     Advisory {
+        bulletin: None,
         id,
         aliases,
         severity: problem.severity.as_deref().and_then(severity::from_word).unwrap_or_default(),

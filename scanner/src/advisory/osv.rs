@@ -4,8 +4,9 @@ use serde::Deserialize;
 
 use super::feed::{Advisory, Affected, FeedKind, Parsed, is_cve, parse_date, summarise};
 use super::range::{self, Event};
-use super::{Ecosystem, severity};
+use super::{Ecosystem, RangeEnd, severity};
 use crate::finding::Severity;
+use crate::versions::Scheme;
 
 #[derive(Deserialize)]
 struct Document {
@@ -80,7 +81,8 @@ pub(super) fn parse(json: &[u8]) -> Result<Parsed, serde_json::Error> {
     for package in document.affected.iter().flatten() {
         let ecosystem = package.package.as_ref().and_then(|package| Ecosystem::from_osv(&package.ecosystem));
         if let (Some(ecosystem), Some(name)) = (ecosystem, &package.package) {
-            affected.extend(read_affected(&ecosystem, &name.name, package));
+            let stream = document.summary.as_deref().and_then(module_stream);
+            affected.extend(read_affected(&ecosystem, &name.name, package, stream));
             covers.push(ecosystem);
         }
     }
@@ -94,6 +96,7 @@ pub(super) fn parse(json: &[u8]) -> Result<Parsed, serde_json::Error> {
 fn name_problems(document: &Document, affected: &[Affected]) -> Vec<Advisory> {
     let aliases = document.aliases.clone().unwrap_or_default();
     let advisory = |id: &str, aliases: Vec<String>| Advisory {
+        bulletin: None,
         id: id.to_owned(),
         aliases,
         severity: grade(document),
@@ -111,13 +114,19 @@ fn name_problems(document: &Document, affected: &[Affected]) -> Vec<Advisory> {
         return vec![advisory(cve, vec![document.id.clone()])];
     }
     let named = aliases.iter().any(|alias| is_cve(alias)) || is_cve(&document.id);
-    let bulletin = ["DSA-", "DLA-", "USN-", "LSN-"].iter().any(|prefix| document.id.starts_with(prefix));
+    let bulletin = BULLETINS.iter().any(|prefix| document.id.starts_with(prefix));
     let listed = document.upstream.iter().chain(&document.related).flatten().chain(&aliases);
     let mut cves: Vec<&String> = listed.filter(|id| is_cve(id)).collect();
     cves.sort_unstable();
     cves.dedup();
+    if cves.is_empty() && BUG_FIXES.iter().any(|prefix| document.id.starts_with(prefix)) {
+        return Vec::new();
+    }
     if bulletin && !cves.is_empty() {
-        return cves.into_iter().map(|cve| advisory(cve, Vec::new())).collect();
+        return cves
+            .into_iter()
+            .map(|cve| Advisory { bulletin: Some(document.id.clone()), ..advisory(cve, Vec::new()) })
+            .collect();
     }
     if !named
         && let [cve] = document.upstream.as_deref().unwrap_or_default()
@@ -128,7 +137,49 @@ fn name_problems(document: &Document, affected: &[Affected]) -> Vec<Advisory> {
     vec![advisory(&document.id, aliases)]
 }
 
-fn read_affected(ecosystem: &Ecosystem, name: &str, package: &AffectedPackage) -> Option<Affected> {
+/// Ids of bulletins, each of which may fix several problems.
+const BULLETINS: [&str; 18] = [
+    "ALAS",
+    "ALBA-",
+    "ALEA-",
+    "ALSA-",
+    "DLA-",
+    "DSA-",
+    "ELSA-",
+    "LSN-",
+    "MGASA-",
+    "RHBA-",
+    "RHEA-",
+    "RHSA-",
+    "RLSA-",
+    "RXSA-",
+    "SUSE-RU-",
+    "SUSE-SU-",
+    "USN-",
+    "openSUSE-SU-",
+];
+
+/// Ids of bulletins that need not be about security at all.
+const BUG_FIXES: [&str; 6] = ["ALBA-", "ALEA-", "RHBA-", "RHEA-", "SUSE-FU-", "SUSE-RU-"];
+
+/// `nodejs:16` out of `Important: nodejs:16 security update`.
+fn module_stream(summary: &str) -> Option<&str> {
+    summary.split(' ').find(|word| {
+        word.split_once(':').is_some_and(|(module, stream)| !module.is_empty() && !stream.is_empty())
+    })
+}
+
+/// Packages of a module bear it in their release: `.module_el8.6.0+2880+7d9e3703`, `.module+el8.10.0+21142+453d2b75`.
+pub(crate) fn is_modular(version: &str) -> bool {
+    version.contains(".module_") || version.contains(".module+")
+}
+
+fn read_affected(
+    ecosystem: &Ecosystem,
+    name: &str,
+    package: &AffectedPackage,
+    stream: Option<&str>,
+) -> Option<Affected> {
     let scheme = ecosystem.scheme();
     let written = package.ranges.as_deref().unwrap_or_default();
     let mut versions = package.versions.clone().unwrap_or_default();
@@ -150,9 +201,11 @@ fn read_affected(ecosystem: &Ecosystem, name: &str, package: &AffectedPackage) -
     };
     let severity =
         worst(package.severity.as_deref()).or_else(|| word("urgency")).or_else(|| word("severity"));
+    let modular = scheme == Scheme::Rpm
+        && ranges.iter().any(|range| matches!(&range.end, RangeEnd::Fixed(fixed) if is_modular(fixed)));
     Some(Affected {
         ecosystem: ecosystem.clone(),
-        package: ecosystem.normalise(name),
+        package: if modular { Ecosystem::in_module(stream, name) } else { ecosystem.normalise(name) },
         severity,
         ranges,
         versions,
@@ -178,5 +231,11 @@ fn worst(grades: Option<&[Grade]>) -> Option<Severity> {
 fn grade(document: &Document) -> Severity {
     let word =
         document.database_specific.as_ref().and_then(|it| it.get("severity")).and_then(|it| it.as_str());
-    worst(document.severity.as_deref()).or_else(|| word.and_then(severity::from_word)).unwrap_or_default()
+    // `Important: curl security update`: the rpm family grades in words, and only here.
+    let first =
+        document.summary.as_deref().and_then(|summary| summary.split_once(": ")).map(|(word, _)| word);
+    worst(document.severity.as_deref())
+        .or_else(|| word.and_then(severity::from_word))
+        .or_else(|| first.and_then(severity::from_word))
+        .unwrap_or_default()
 }

@@ -58,6 +58,7 @@ pub(super) fn parse(json: &[u8]) -> Result<Parsed, serde_json::Error> {
             };
             let ids = problems.iter().flatten().filter_map(|problem| problem_id(problem));
             advisories.extend(ids.map(|id| Advisory {
+                bulletin: None,
                 id,
                 aliases: Vec::new(),
                 severity: Severity::Unknown,

@@ -84,6 +84,8 @@ impl<'t> Record<'t> {
                 name: field("o", self.origin.unwrap_or(name))?,
                 version: field("V", version)?,
             }),
+            module: None,
+            vendor: None,
         }))
     }
 }

@@ -112,6 +112,8 @@ fn package(paragraph: &Paragraph<'_>, default_state: Option<&str>) -> Result<Opt
             name: field("Source", source_name)?,
             version: field("Source", source_version)?,
         }),
+        module: None,
+        vendor: None,
     }))
 }
 

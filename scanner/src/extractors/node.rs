@@ -57,6 +57,8 @@ impl Extractor for Node {
             version: field("version", version.strip_prefix(['v', '=']).unwrap_or(version))?,
             architecture: None,
             source: None,
+            module: None,
+            vendor: None,
         }]))
     }
 }

@@ -47,6 +47,8 @@ impl Extractor for Python {
             version: field("Version", value("Version")?)?,
             architecture: None,
             source: None,
+            module: None,
+            vendor: None,
         }]))
     }
 }

@@ -42,9 +42,9 @@ fn a_new_version_of_any_part_is_a_new_analyzer() {
     let detectors = crate::detectors::all().iter();
     let detectors = detectors.map(|detector| format!("{}/{}", detector.name(), detector.version()));
     let parts: Vec<_> = extractors.chain(detectors).collect();
-    let expected = "apk/1 dpkg/1 node/1 os-release/1 python/1 unsupported/1 permissions/1 secrets/1";
+    let expected = "apk/1 dpkg/1 node/1 os-release/1 python/1 rpm/1 unsupported/2 permissions/1 secrets/1";
     assert_eq!(parts.join(" "), expected, "raise `ANALYZER` together with this list");
-    assert_eq!(crate::layer::ANALYZER, "portcullis-layer/1");
+    assert_eq!(crate::layer::ANALYZER, "portcullis-layer/2");
 }
 
 #[test]

@@ -2,23 +2,12 @@
 
 use crate::extractors::{ExtractError, Extracted, Extractor, Want, ends_with};
 
-/// Recognises rpm, pacman, portage, xbps, opkg, Chisel, conda and Nix by the places of their databases, and zipped eggs by
+/// Recognises pacman, portage, xbps, opkg, Chisel, conda and Nix by the places of their databases, and zipped eggs by
 /// their name.
 pub struct Unsupported;
 
 /// Files that only exist when the package manager has installed something.
-const DATABASES: [&[u8]; 19] = [
-    b"var/lib/rpm/Packages",
-    b"var/lib/rpm/Packages.db",
-    b"var/lib/rpm/rpmdb.sqlite",
-    b"usr/lib/sysimage/rpm/Packages",
-    b"usr/lib/sysimage/rpm/Packages.db",
-    b"usr/lib/sysimage/rpm/rpmdb.sqlite",
-    b"usr/share/rpm/Packages",
-    b"usr/share/rpm/Packages.db",
-    b"usr/share/rpm/rpmdb.sqlite",
-    b"var/lib/rpmmanifest/container-manifest-1",
-    b"var/lib/rpmmanifest/container-manifest-2",
+const DATABASES: [&[u8]; 8] = [
     b"var/lib/pacman/local/ALPM_DB_VERSION",
     b"usr/lib/opkg/status",
     b"var/lib/opkg/status",
@@ -35,7 +24,7 @@ impl Extractor for Unsupported {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn wants(&self, path: &[u8]) -> Want {

@@ -19,18 +19,31 @@ pub(super) struct Inventory {
 
 /// Places where a package manager looks for its database, and who reads it. Such a place may be a link, or lie behind
 /// one; what stands at its end must have been read.
-const DATABASES: [(&str, &str); 3] =
-    [("lib/apk/db/installed", "apk"), ("usr/lib/apk/db/installed", "apk"), ("var/lib/dpkg/status", "dpkg")];
+const DATABASES: [(&str, &str); 9] = [
+    ("lib/apk/db/installed", "apk"),
+    ("usr/lib/apk/db/installed", "apk"),
+    ("usr/lib/sysimage/rpm/Packages", "rpm"),
+    ("usr/lib/sysimage/rpm/Packages.db", "rpm"),
+    ("usr/lib/sysimage/rpm/rpmdb.sqlite", "rpm"),
+    ("var/lib/dpkg/status", "dpkg"),
+    ("var/lib/rpm/Packages", "rpm"),
+    ("var/lib/rpm/Packages.db", "rpm"),
+    ("var/lib/rpm/rpmdb.sqlite", "rpm"),
+];
 
 /// What stays behind when a database is deleted to hide what is installed.
-const LEFTOVERS: [&str; 7] = [
+const LEFTOVERS: [&str; 11] = [
     "lib/apk/db/scripts.tar",
     "lib/apk/db/triggers",
     "sbin/apk",
     "usr/bin/dpkg",
+    "usr/bin/rpm",
     "usr/lib/apk/db/scripts.tar",
+    "usr/lib/sysimage/rpm",
     "var/lib/dpkg/available",
     "var/lib/dpkg/info",
+    "var/lib/rpm",
+    "var/lib/rpmmanifest",
 ];
 
 impl Inventory {
@@ -79,10 +92,8 @@ impl Inventory {
                 Ok(Extracted::Packages(packages)) => {
                     for package in packages {
                         // A system has one database, wherever it is moved; language packages are told by place.
-                        let place = match package.kind {
-                            PackageKind::Apk | PackageKind::Deb => "",
-                            PackageKind::Npm | PackageKind::Python => visible.map_or("", String::as_str),
-                        };
+                        let system = package.kind.is_system();
+                        let place = if system { "" } else { visible.map_or("", String::as_str) };
                         let origin = *origins.entry((place, package)).or_insert(layer(id));
                         if let Some(path) = visible {
                             self.packages.push(ImagePackage {
@@ -142,7 +153,7 @@ impl Inventory {
         for (id, extraction) in view.extractions() {
             let Ok(Extracted::Packages(packages)) = &extraction.found else { continue };
             let kind = packages.first().map(|package| package.kind);
-            listed.extend(kind.filter(|kind| is_system(*kind)).map(|kind| (kind, id)));
+            listed.extend(kind.filter(|kind| kind.is_system()).map(|kind| (kind, id)));
         }
         listed.retain(|kind, _| !self.packages.iter().any(|found| found.package.kind == *kind));
         let described = view.described(|id| listed.values().any(|listed| *listed == id));
@@ -152,7 +163,7 @@ impl Inventory {
             self.broken(path, by, "a later layer deletes or empties it, and nothing takes its place");
         }
         // Any system's packages explain the tools of another: Alpine has a package `dpkg`.
-        if self.packages.iter().any(|found| is_system(found.package.kind)) {
+        if self.packages.iter().any(|found| found.package.kind.is_system()) {
             return;
         }
         for trace in LEFTOVERS {
@@ -170,11 +181,6 @@ impl Inventory {
             problem: problem.to_owned(),
         });
     }
-}
-
-/// Packages of the distribution, not of a language.
-fn is_system(kind: PackageKind) -> bool {
-    matches!(kind, PackageKind::Apk | PackageKind::Deb)
 }
 
 fn layer(id: EntryId) -> usize {

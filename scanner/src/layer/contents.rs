@@ -68,7 +68,7 @@ impl Contents {
 
     fn extract(&mut self, current: &Current, number: u32) -> Result<(), Refusal> {
         let Some((extractor, _)) = current.extractor else { return Ok(()) };
-        let max = self.limits.captured_bytes_max;
+        let max = extractor.bytes_max(&self.limits);
         let found = if usize::try_from(current.header.size).is_ok_and(|size| size <= max) {
             extractor.extract(&current.path, &self.capture)
         } else {
@@ -125,9 +125,14 @@ impl Entries for Contents {
         if current.header.size >= HASHED_BYTES_MIN {
             self.crc.update(bytes);
         }
-        if let Some((_, Want::Content)) = current.extractor
-            && current.header.size <= self.limits.captured_bytes_max as u64
+        if let Some((extractor, Want::Content)) = current.extractor
+            && let Ok(size) = usize::try_from(current.header.size)
+            && size <= extractor.bytes_max(&self.limits)
         {
+            if self.capture.is_empty() {
+                // Grown piece by piece, a large capture would be held twice.
+                self.capture.reserve_exact(size);
+            }
             self.capture.extend_from_slice(bytes);
         }
         while !bytes.is_empty() {
@@ -167,7 +172,9 @@ fn weight(extracted: &Extracted) -> usize {
             let text = |package: &crate::package::Package| {
                 let source =
                     package.source.as_ref().map_or(0, |source| source.name.len() + source.version.len());
-                package.name.len() + package.version.len() + source
+                let told = [&package.architecture, &package.module, &package.vendor];
+                let told: usize = told.into_iter().flatten().map(String::len).sum();
+                package.name.len() + package.version.len() + source + told
             };
             packages.iter().map(|package| 128 + text(package)).sum()
         }

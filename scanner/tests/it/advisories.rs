@@ -263,7 +263,7 @@ fn distributions_find_their_ecosystem_and_derivatives_find_none() {
         ("alpine", Some("3"), None, None),
         ("alpine", None, None, None),
         ("wolfi", Some("20230201"), None, Some("wolfi")),
-        ("amzn", Some("2023"), None, None),
+        ("amzn", Some("2023"), None, Some("amazon:2023")),
         ("linuxmint", Some("21"), Some("bookworm"), None),
     ] {
         let text = |text: Option<&str>| text.map(str::to_owned);

@@ -52,6 +52,22 @@ fn an_image_that_hides_its_packages_is_unknown() {
         ("a garbled database", &[&[DEBIAN, "f var/lib/dpkg/status=garbage"]], &["broken"]),
         ("the database deleted later", &[&[DEBIAN, STATUS], &["f var/lib/dpkg/.wh.status="]], &["broken"]),
         ("the database emptied later", &[&[DEBIAN, STATUS], &["f var/lib/dpkg/status="]], &["broken"]),
+        ("an rpm database deleted, rpm stays", &[&[DEBIAN, "f usr/bin/rpm=ELF"]], &["broken"]),
+        (
+            "an rpm database that is none",
+            &[&[DEBIAN, STATUS, "f var/lib/rpm/rpmdb.sqlite=garbage"]],
+            &["broken"],
+        ),
+        (
+            "changes that have not reached the rpm database",
+            &[&[DEBIAN, STATUS, "f usr/lib/sysimage/rpm/rpmdb.sqlite-wal=frames"]],
+            &["broken"],
+        ),
+        (
+            "the rpm database behind a link to another name",
+            &[&[DEBIAN, STATUS, "f x/hidden=", "l var/lib/rpm/rpmdb.sqlite->/x/hidden"]],
+            &["broken"],
+        ),
         ("the database deleted, dpkg stays", &[&[DEBIAN, "f usr/bin/dpkg=ELF"]], &["broken"]),
         (
             "the database behind a link",
@@ -64,7 +80,11 @@ fn an_image_that_hides_its_packages_is_unknown() {
             &["broken"],
         ),
         ("the database behind a dead link", &[&[DEBIAN, "l var/lib/dpkg/status->/gone"]], &["broken"]),
-        ("an rpm database", &[&[DEBIAN, STATUS, "f var/lib/rpm/rpmdb.sqlite=x"]], &["unsupported"]),
+        (
+            "a pacman database",
+            &[&[DEBIAN, STATUS, "f var/lib/pacman/local/ALPM_DB_VERSION=x"]],
+            &["unsupported"],
+        ),
         ("a broken package.json", &[&[DEBIAN, STATUS, "f app/node_modules/x/package.json={"]], &["broken"]),
     ];
     for (what, layers, expected) in cases {

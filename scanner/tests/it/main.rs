@@ -9,6 +9,7 @@ mod hostile;
 mod images;
 mod laws;
 mod matching;
+mod rpm;
 mod stacking;
 mod versions;
 

@@ -127,13 +127,16 @@ fn deb(name: &str, version: &str, source: &str, source_version: &str) -> ImagePa
         version: version.to_owned(),
         architecture: None,
         source,
+        module: None,
+        vendor: None,
     };
     ImagePackage { package, path: "var/lib/dpkg/status".to_owned(), layer: 0 }
 }
 
 fn module(kind: PackageKind, name: &str, version: &str, path: &str, layer: usize) -> ImagePackage {
     let (name, version) = (name.to_owned(), version.to_owned());
-    let package = Package { kind, name, version, architecture: None, source: None };
+    let package =
+        Package { kind, name, version, architecture: None, source: None, module: None, vendor: None };
     ImagePackage { package, path: path.to_owned(), layer }
 }
 

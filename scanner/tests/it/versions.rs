@@ -78,6 +78,11 @@ fn semver_vectors_agree() {
     check_vectors("semver_vectors_agree", Scheme::Semver, "semver-versions.txt", 0);
 }
 
+#[test]
+fn rpm_vectors_agree() {
+    check_vectors("rpm_vectors_agree", Scheme::Rpm, "redhat-versions.txt", 0);
+}
+
 /// The refused lines order versions from before PEP 440 (`0.1-bulbasaur`). Python's own `packaging` has refused them
 /// since its release 22; a guess could call a vulnerable package clean, so they are unorderable here.
 #[test]
@@ -86,13 +91,13 @@ fn python_vectors_agree() {
     check_vectors("python_vectors_agree", Scheme::Pep440, "pypi-versions-generated.txt", 45);
 }
 
-const SCHEMES: [Scheme; 4] = [Scheme::Apk, Scheme::Dpkg, Scheme::Pep440, Scheme::Semver];
+const SCHEMES: [Scheme; 5] = [Scheme::Apk, Scheme::Dpkg, Scheme::Pep440, Scheme::Rpm, Scheme::Semver];
 
 #[test]
 fn numbers_longer_than_64_bits_are_ordered_by_value() {
     let long = format!("1.{}1", "9".repeat(40));
     let longer = format!("1.{}2", "9".repeat(40));
-    for scheme in [Scheme::Apk, Scheme::Dpkg, Scheme::Semver] {
+    for scheme in [Scheme::Apk, Scheme::Dpkg, Scheme::Rpm, Scheme::Semver] {
         assert_eq!(compare(scheme, &long, &longer), Ok(Ordering::Less), "{scheme:?}");
         assert_eq!(compare(scheme, "1.2", &longer), Ok(Ordering::Less), "{scheme:?}");
     }

@@ -42,7 +42,7 @@ fn tell(unknown: &Unknown) -> Option<(String, &'static str, Option<usize>)> {
         ),
         Unknown::UnsupportedDatabase { path, layer } => (
             format!("package database `{}` is of a kind that is not read yet", printable(path, 200)),
-            "use a base image with dpkg or apk packages",
+            "use a base image with dpkg, apk or rpm packages",
             Some(*layer),
         ),
         Unknown::NothingRecognised => (

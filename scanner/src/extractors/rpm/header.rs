@@ -1,0 +1,111 @@
+//! One package's header: an index of tags, then their data (rpm, `docs/manual/format_header.md`).
+
+use super::bytes::Endian;
+use super::{evr, is_key, malformed, source};
+use crate::extractors::{ExtractError, field};
+use crate::package::{Package, PackageKind};
+
+const INDEX_ENTRY_BYTES: usize = 16;
+/// Tags in one header; the largest real ones have below 200 (rpm's own bound is 65535).
+const TAGS_MAX: usize = 65_535;
+
+/// Types of data.
+const INT32: u32 = 4;
+const STRING: u32 = 6;
+const I18N_STRING: u32 = 9;
+
+/// Tags of interest (rpm, `include/rpm/rpmtag.h`).
+const NAME: u32 = 1000;
+const VERSION: u32 = 1001;
+const RELEASE: u32 = 1002;
+const EPOCH: u32 = 1003;
+const VENDOR: u32 = 1011;
+const ARCH: u32 = 1022;
+const SOURCE_RPM: u32 = 1044;
+const MODULARITY_LABEL: u32 = 5096;
+
+#[derive(Default)]
+struct Tags {
+    name: Option<String>,
+    version: Option<String>,
+    release: Option<String>,
+    epoch: Option<u32>,
+    vendor: Option<String>,
+    architecture: Option<String>,
+    source_rpm: Option<String>,
+    modularity: Option<String>,
+}
+
+/// The package that a header describes; `None` for a public key.
+pub(super) fn package(blob: &[u8]) -> Result<Option<Package>, ExtractError> {
+    let tags = read(blob)?;
+    let record = || format!("package `{}`", tags.name.as_deref().unwrap_or("?"));
+    let needed = |value: &Option<String>, field| {
+        let value = value.clone().filter(|value| !value.is_empty());
+        value.ok_or_else(|| ExtractError::MissingField { record: record(), field })
+    };
+    let (name, version) = (needed(&tags.name, "Name")?, needed(&tags.version, "Version")?);
+    let release = needed(&tags.release, "Release")?;
+    let package = Package {
+        kind: PackageKind::Rpm,
+        version: field("Version", &evr(tags.epoch, &version, &release))?,
+        architecture: tags.architecture.filter(|value| !value.is_empty()),
+        source: tags.source_rpm.as_deref().and_then(|file| source(file, tags.epoch)),
+        module: tags.modularity.as_deref().and_then(stream),
+        vendor: tags.vendor.filter(|value| !value.is_empty()),
+        name,
+    };
+    Ok(Some(package).filter(|package| !is_key(package)))
+}
+
+/// `nodejs:16` out of `nodejs:16:8060020220810121256:ad008a3a` (name, stream, version, context).
+pub(super) fn stream(label: &str) -> Option<String> {
+    let mut parts = label.split(':');
+    let (name, stream) = (parts.next()?, parts.next()?);
+    (!name.is_empty() && !stream.is_empty()).then(|| format!("{name}:{stream}"))
+}
+
+fn read(blob: &[u8]) -> Result<Tags, ExtractError> {
+    let broken = || malformed("a header that is cut short");
+    let count = Endian::Big.size(blob, 0).filter(|count| *count <= TAGS_MAX).ok_or_else(broken)?;
+    let data_bytes = Endian::Big.size(blob, 4).ok_or_else(broken)?;
+    let index = blob.get(8..8 + count * INDEX_ENTRY_BYTES).ok_or_else(broken)?;
+    let data = &blob[8 + count * INDEX_ENTRY_BYTES..];
+    let data = data.get(..data_bytes).ok_or_else(broken)?;
+    let mut tags = Tags::default();
+    for entry in index.chunks_exact(INDEX_ENTRY_BYTES) {
+        let number = |at| Endian::Big.u32(entry, at).unwrap_or(0);
+        let (tag, kind, offset) = (number(0), number(4), usize::try_from(number(8)).unwrap_or(usize::MAX));
+        let slot = match tag {
+            NAME => &mut tags.name,
+            VERSION => &mut tags.version,
+            RELEASE => &mut tags.release,
+            VENDOR => &mut tags.vendor,
+            ARCH => &mut tags.architecture,
+            SOURCE_RPM => &mut tags.source_rpm,
+            MODULARITY_LABEL => &mut tags.modularity,
+            EPOCH if kind == INT32 => {
+                let epoch = Endian::Big.u32(data, offset).ok_or_else(broken)?;
+                if tags.epoch.replace(epoch).is_some() {
+                    return Err(twice(tag));
+                }
+                continue;
+            }
+            _ => continue,
+        };
+        if !matches!(kind, STRING | I18N_STRING) {
+            return Err(malformed(format!("tag {tag} of a header has type {kind}, no text")));
+        }
+        let value = data.get(offset..).and_then(|rest| rest.split(|byte| *byte == 0).next());
+        let value = String::from_utf8_lossy(value.ok_or_else(broken)?);
+        // rpm takes the first of two; a scanner that took the other would be fooled.
+        if slot.replace(field("a tag of a header", &value)?).is_some() {
+            return Err(twice(tag));
+        }
+    }
+    Ok(tags)
+}
+
+fn twice(tag: u32) -> ExtractError {
+    malformed(format!("tag {tag} stands twice in one header"))
+}
