@@ -2,17 +2,19 @@
 
 mod evidence;
 mod log;
+mod notary;
 mod pull;
 mod receipts;
 mod refused;
+mod related;
 mod signatures;
+mod taken;
 mod withdrawal;
 
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use keys::signature::VerifiedSignature;
-use rusqlite::Connection;
 use scanner::advisory::Advisories;
 use tokio::sync::Semaphore;
 
@@ -21,14 +23,14 @@ use crate::blobs::{BlobError, Blobs};
 use crate::clock::Clock;
 use crate::decisions::Decision;
 use crate::gate::assemble::AssembleError;
-use crate::gate::evidence::{Content, Evidence, State};
+use crate::gate::evidence::{Content, Evidence, Standing, State};
 use crate::gate::policy::Policy;
 use crate::gate::verdict::{Admitted, Denial, Reason, Verdict};
 use crate::gate::{Checkpoint, decide};
 use crate::manifest::ManifestError;
 use crate::records::manifests::ManifestRow;
 use crate::records::verdicts::VerdictRow;
-use crate::records::{RecordError, Records, manifests, verdicts};
+use crate::records::{RecordError, Records, manifests, notary as seen};
 use crate::staging::{self, Push, StagingError};
 use crate::telemetry::Metrics;
 use evidence::FactsCache;
@@ -37,6 +39,7 @@ pub use pull::{Answer, Asker};
 pub(crate) use receipts::Issuer;
 pub use receipts::ReceiptConfig;
 use refused::RefusedCandidates;
+use taken::Taken;
 
 /// How often a question is asked anew because policy or advisories changed while it was weighed.
 const CHANGES_MAX: usize = 4;
@@ -125,6 +128,7 @@ pub struct Judge {
     registry: String,
     facts: FactsCache,
     refused: RefusedCandidates,
+    notary: notary::Collections,
     admissions: Admissions,
     weighing: Semaphore,
     clock: Clock,
@@ -149,7 +153,11 @@ impl Basis {
     fn verdict_row(&self, evidence: &Evidence) -> VerdictRow {
         let signatures = evidence.signatures.verified.iter().filter_map(VerifiedSignature::valid_until);
         let ends = signatures.map(|last| last.saturating_add(1));
-        let until = ends.chain(self.policy.changes_after(evidence.as_of)).min();
+        let collection = match evidence.collection {
+            Some(Standing::Verified(until)) => Some(until),
+            Some(Standing::Refused(_)) | None => None,
+        };
+        let until = ends.chain(collection).chain(self.policy.changes_after(evidence.as_of)).min();
         let policy = self.policy.digest().to_owned();
         VerdictRow { policy, advisories: self.revision(), denial: None, until }
     }
@@ -175,6 +183,7 @@ impl Judge {
             registry,
             facts: FactsCache::default(),
             refused: RefusedCandidates::default(),
+            notary: notary::Collections::default(),
             admissions: Admissions::default(),
             weighing,
             clock,
@@ -265,9 +274,14 @@ impl Judge {
         let verdict = Verdict::Deny(denial.clone());
         let asked = Asked { caller: &push.pushed_by, checkpoint: Checkpoint::Push };
         let entry = Self::entry(asked, evidence, &verdict, &basis);
+        let learned = evidence.learned.clone();
         let (held, now) = (Arc::clone(push), self.clock.now());
-        self.records
-            .write(&push.repository, move |connection| -> Result<(), RecordError> {
+        let current = self
+            .records
+            .write(&push.repository, move |connection| -> Result<bool, RecordError> {
+                if !seen::remember(connection, &learned)? {
+                    return Ok(false);
+                }
                 for reference in held.tags.iter().chain([&held.digest]) {
                     manifests::put_refusal(
                         connection,
@@ -278,10 +292,11 @@ impl Judge {
                         now,
                     )?;
                 }
-                log::append(connection, entry)
+                log::append(connection, entry)?;
+                Ok(true)
             })
             .await?;
-        Ok(Some(PushAnswer::Refused(denial)))
+        Ok(current.then_some(PushAnswer::Refused(denial)))
     }
 
     /// Stages, and releases if that is allowed already, in one transaction. `None`: ask again.
@@ -309,21 +324,21 @@ impl Judge {
             Self::entry(asked(Checkpoint::Push), evidence, &allowed, &basis),
             Self::entry(asked(Checkpoint::Release), evidence, &release, &basis),
         ];
-        let kept = basis.verdict_row(evidence);
+        let taken = Taken::new(&release, evidence, &basis);
         let given_under = basis.clone();
         let (judge, held, now) = (Arc::clone(self), Arc::clone(push), self.clock.now());
         let stored = self
             .records
             .write(&push.repository, move |connection| -> Result<bool, JudgeError> {
                 // Asked about under a policy or advisories that are no longer in force: not an answer any more.
-                if !judge.is_current(&basis) {
+                if !judge.is_current(&basis) || !seen::remember(connection, &taken.learned)? {
                     return Ok(false);
                 }
                 staging::stage(connection, &held, &proof, now)?;
                 for entry in entries {
                     log::append(connection, entry)?;
                 }
-                apply_release(connection, &held.repository, &held.digest, &release, &kept, now)?;
+                taken.apply(connection, &held.repository, &held.digest, now)?;
                 Ok(true)
             })
             .await?;
@@ -331,43 +346,6 @@ impl Judge {
             self.give_receipts(&push.repository, evidence, &given_under).await;
         }
         Ok(stored.then_some(PushAnswer::Stored { waiting, warnings }))
-    }
-
-    /// Asks about what a push may have completed: the subject of a referrer, the image whose `.sig` tag or fallback tag
-    /// was pushed.
-    async fn release_related(self: &Arc<Self>, push: &Push) {
-        let mut related: Vec<String> =
-            push.manifest.subject.iter().map(|subject| subject.digest.clone()).collect();
-        related.extend(push.tags.iter().filter_map(|tag| signatures::subject_of_tag(tag)));
-        related.sort();
-        related.dedup();
-        for digest in related {
-            if let Err(error) = self.ask_again(&push.repository, &digest, &push.pushed_by).await {
-                // The push itself is stored; the sweep asks again.
-                tracing::error!(repository = push.repository, digest, %error, "could not ask for a release");
-                self.metrics.error("release");
-            }
-        }
-    }
-
-    /// Something about a manifest has come: what is staged may now be released, and what was refused since its release
-    /// may be served again.
-    async fn ask_again(
-        self: &Arc<Self>,
-        repository: &str,
-        digest: &str,
-        caller: &str,
-    ) -> Result<(), JudgeError> {
-        let (held, about) = (repository.to_owned(), digest.to_owned());
-        self.records
-            .write(repository, move |connection| -> Result<(), RecordError> {
-                for name in manifests::children(connection, &held, &about)?.iter().chain([&about]) {
-                    verdicts::forget_denial(connection, &held, name)?;
-                }
-                Ok(())
-            })
-            .await?;
-        self.try_release(repository, digest, caller).await
     }
 
     /// Asks `release` about a staged manifest, and releases it if the answer is yes. What is not there, or not staged,
@@ -391,21 +369,21 @@ impl Judge {
             let asked = Asked { caller, checkpoint: Checkpoint::Release };
             let entry = Self::entry(asked, &evidence, &verdict, &basis);
             let swept = caller == SWEEP;
-            let kept = basis.verdict_row(&evidence);
+            let taken = Taken::new(&verdict, &evidence, &basis);
             let released = matches!(verdict, Verdict::Allow(_)).then(|| basis.clone());
             let (judge, name, held, now) =
                 (Arc::clone(self), digest.to_owned(), repository.to_owned(), self.clock.now());
             let settled = self
                 .records
                 .write(repository, move |connection| -> Result<bool, JudgeError> {
-                    if !judge.is_current(&basis) {
+                    if !judge.is_current(&basis) || !seen::remember(connection, &taken.learned)? {
                         return Ok(false);
                     }
                     // A sweep that changes nothing says nothing new, at each start and each update.
                     if !swept || matches!(verdict, Verdict::Allow(_)) {
                         log::append(connection, entry)?;
                     }
-                    apply_release(connection, &held, &name, &verdict, &kept, now)?;
+                    taken.apply(connection, &held, &name, now)?;
                     Ok(true)
                 })
                 .await?;
@@ -480,34 +458,4 @@ fn denial_of(verdict: &Verdict) -> Option<&Denial> {
         Verdict::Allow(_) => None,
         Verdict::Deny(denial) => Some(denial),
     }
-}
-
-/// The effect of a release verdict: the move, or the reason to wait. A withdrawn manifest stays so.
-fn apply_release(
-    connection: &Connection,
-    repository: &str,
-    digest: &str,
-    verdict: &Verdict,
-    kept: &VerdictRow,
-    now: i64,
-) -> Result<(), JudgeError> {
-    match verdict {
-        Verdict::Deny(denial) => {
-            let text =
-                serde_json::to_string(denial).map_err(|_| RecordError::Malformed { what: "denial" })?;
-            manifests::set_waiting(connection, repository, digest, &text)?;
-        }
-        Verdict::Allow(proof) => {
-            match staging::release(connection, repository, proof) {
-                Err(StagingError::Withdrawn { .. }) => return Ok(()),
-                other => other?,
-            };
-            let mut names = manifests::children(connection, repository, digest)?;
-            names.push(digest.to_owned());
-            for name in names {
-                verdicts::put(connection, repository, &name, kept, now)?;
-            }
-        }
-    }
-    Ok(())
 }

@@ -3,6 +3,7 @@
 pub mod blobs;
 pub mod decisions;
 pub mod manifests;
+pub mod notary;
 pub mod receipts;
 pub mod schema;
 pub mod verdicts;

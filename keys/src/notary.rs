@@ -20,22 +20,30 @@
 mod canonical;
 mod certificate;
 mod client;
+mod collection;
 mod error;
 mod key;
 mod metadata;
 mod repository;
 mod role;
 mod root;
+mod trust;
 
 use std::fmt;
 
 use crate::limits;
 
 pub use client::{Client, Need, Seen, SeenRoot};
+pub use collection::{
+    COLLECTION_TAG, COLLECTION_TYPE, Collection, CollectionError, CollectionFile, collection_files,
+    unverified,
+};
 pub use error::{KeyFault, Moment, NotaryError, RoleFault, SignatureFault};
+pub use metadata::SigningKey;
 pub use repository::{Lookup, Repository, RoleReport, VerifiedTarget};
 pub use role::Role;
 pub use root::{RootPin, RootPinError};
+pub use trust::{Gun, NotaryTrust};
 
 /// A file of a repository's metadata.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::notary::VerifiedTarget;
 use crate::notation::{UnverifiedNotation, VerifiedNotation};
 use crate::sigstore::VerifiedBundle;
 
@@ -54,6 +55,8 @@ pub enum UnverifiedSignature {
 pub enum SignatureForm {
     /// cosign's `.sig` tag with a simple-signing payload.
     CosignSimple,
+    /// A tag in the metadata of Notary v1 (Docker content trust).
+    Notary,
     /// A Notation envelope, JWS or COSE, as an OCI referrer.
     Notation,
     /// A sigstore bundle as an OCI referrer, in-toto statement `https://sigstore.dev/cosign/sign/v1`.
@@ -64,6 +67,7 @@ impl fmt::Display for SignatureForm {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::CosignSimple => "simple signing",
+            Self::Notary => "notary v1",
             Self::Notation => "notation",
             Self::SigstoreBundle => "sigstore bundle",
         })
@@ -85,6 +89,8 @@ pub struct VerifiedSignature {
     pub(crate) certificate: Option<VerifiedBundle>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) notation: Option<Box<VerifiedNotation>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) notary: Vec<VerifiedTarget>,
 }
 
 impl VerifiedSignature {
@@ -116,6 +122,11 @@ impl VerifiedSignature {
     /// What proves a signature by notation: every check, and what its failure would mean.
     pub fn notation(&self) -> Option<&VerifiedNotation> {
         self.notation.as_deref()
+    }
+
+    /// The tags that name the subject by Notary v1, with who signed them; empty for every other form.
+    pub fn notary(&self) -> &[VerifiedTarget] {
+        &self.notary
     }
 
     /// The last moment at which it counts, seconds since 1970-01-01 UTC, as its key's window or its certificate says;

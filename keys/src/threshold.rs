@@ -116,6 +116,7 @@ mod tests {
             signer: String::new(),
             certificate: None,
             notation: None,
+            notary: Vec::new(),
         }
     }
 

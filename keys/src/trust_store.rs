@@ -4,6 +4,7 @@ mod public_key;
 
 use std::collections::BTreeMap;
 
+use crate::notary::NotaryTrust;
 use crate::notation::NotationTrust;
 use crate::revocation::Revocations;
 use crate::signature::Subject;
@@ -43,6 +44,8 @@ pub enum Vouches {
     Keys(Vec<TrustedKey>),
     /// Certificates that an authority issues for a proven identity.
     Certificate(Box<CertificateTrust>),
+    /// A pinned root of Notary v1 (Docker content trust).
+    Notary(Box<NotaryTrust>),
     /// Certificates of authorities in a trust store, used by notation.
     Notation(Box<NotationTrust>),
 }
@@ -87,7 +90,7 @@ impl Identity {
     pub fn keys(&self) -> &[TrustedKey] {
         match &self.vouches {
             Vouches::Keys(keys) => keys,
-            Vouches::Certificate(_) | Vouches::Notation(_) => &[],
+            Vouches::Certificate(_) | Vouches::Notary(_) | Vouches::Notation(_) => &[],
         }
     }
 }
@@ -127,7 +130,7 @@ fn without_tag(reference: &str) -> &str {
 }
 
 /// Replaces a prefix that ends at a path boundary: `a/b` is no prefix of `a/bc`.
-fn replace_prefix(repository: &str, prefix: &str, replacement: &str) -> Option<String> {
+pub(crate) fn replace_prefix(repository: &str, prefix: &str, replacement: &str) -> Option<String> {
     let rest = repository.strip_prefix(prefix)?;
     let at_boundary = rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/');
     at_boundary.then(|| format!("{replacement}{rest}"))

@@ -1,5 +1,6 @@
 //! The one entry: signatures, subject, trust store and `now` in; [`VerifiedSignature`]s and refusals out.
 
+mod notary;
 mod notation;
 mod signers;
 
@@ -196,6 +197,7 @@ fn check(
                 signer: voucher.signer,
                 certificate: voucher.certificate,
                 notation: None,
+                notary: Vec::new(),
             }),
             Err(reason) => refusals.push(reason.to_string()),
         }

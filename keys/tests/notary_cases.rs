@@ -385,12 +385,14 @@ fn connaisseur_2151_a_required_delegation_never_falls_back_to_targets() {
 fn a_verified_repository_grows_old_and_names_tags_by_digest() {
     let (plain, now) = repository("plain-1.0");
     let target = plain.target("1.0", &Lookup::PreOrder, now).unwrap();
-    assert_eq!(plain.naming(&target.digest, &Lookup::PreOrder, now), std::slice::from_ref(&target));
-    assert!(plain.naming(&format!("sha256:{}", "0".repeat(64)), &Lookup::PreOrder, now).is_empty());
+    assert_eq!(plain.naming(&target.digest, &Lookup::PreOrder, now).unwrap(), std::slice::from_ref(&target));
+    let unknown = plain.naming(&format!("sha256:{}", "0".repeat(64)), &Lookup::PreOrder, now).unwrap_err();
+    assert!(matches!(unknown, NotaryError::NotNamed { .. }), "{unknown}");
     assert!(plain.target("1.0", &Lookup::PreOrder, target.expires - 1).is_ok());
     let late = plain.target("1.0", &Lookup::PreOrder, target.expires).unwrap_err();
     assert!(matches!(&late, NotaryError::Expired { role, .. } if role == "timestamp"), "{late}");
-    assert!(plain.naming(&target.digest, &Lookup::PreOrder, target.expires).is_empty());
+    let late = plain.naming(&target.digest, &Lookup::PreOrder, target.expires).unwrap_err();
+    assert_eq!(class(&late), "expired");
 }
 
 #[test]

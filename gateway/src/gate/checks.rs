@@ -143,6 +143,9 @@ pub(super) fn required<'a>(question: &Question<'a>) -> Vec<Check<'a>> {
         checks.push(Check::Whole(runtime::apparmor));
         checks.push(Check::Whole(runtime::host_bind_mounts));
     }
+    if question.evidence.collection.is_some() && question.checkpoint != Checkpoint::Push {
+        checks.push(Check::Whole(signature::collection));
+    }
     if judged || images.is_empty() {
         return checks;
     }

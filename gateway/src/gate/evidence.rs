@@ -5,6 +5,8 @@ use std::sync::Arc;
 use keys::verify::Verification;
 use scanner::report::ScanReport;
 
+use crate::records::notary::Learned;
+
 /// What is known about one image at one moment.
 #[derive(Clone, Debug)]
 pub struct Evidence {
@@ -20,6 +22,10 @@ pub struct Evidence {
     pub content: Content,
     /// Signatures found for this digest, or for one of [`Evidence::parents`].
     pub signatures: Verification,
+    /// What a collection of Notary v1 comes to, where the manifest is one.
+    pub collection: Option<Standing>,
+    /// What the records are to remember together with a verdict about this.
+    pub learned: Vec<Learned>,
     /// Digests of indexes in this repository that list this manifest: a signature on one of them vouches for it too.
     pub parents: Vec<String>,
     /// Where it stands; [`State::Unknown`] for doors that ask without a store.
@@ -45,6 +51,8 @@ impl Evidence {
             as_of,
             content,
             signatures: Verification::default(),
+            collection: None,
+            learned: Vec::new(),
             parents: Vec::new(),
             state: State::Unknown,
             withdrawn_because: None,
@@ -59,6 +67,15 @@ impl Evidence {
             None => format!("{}@{}", self.repository, self.digest),
         }
     }
+}
+
+/// Whether a collection of Notary v1 verified for somebody whom the policy trusts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nobody's, and why, for each pin.
+    Refused(Vec<String>),
+    /// Somebody's, until this moment (exclusive), seconds since 1970-01-01 UTC.
+    Verified(i64),
 }
 
 /// What a manifest is, for the gate.

@@ -6,6 +6,7 @@
 mod exception;
 mod identity;
 mod keyless;
+mod notary;
 mod notation;
 mod pattern;
 mod reader;

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use keys::notary::COLLECTION_TYPE;
 use rusqlite::Connection;
 use scanner::layer::{ANALYZER, LayerOutcome, LayerReport};
 
@@ -64,7 +65,13 @@ impl Judge {
         let name = self.full_name(repository);
         let mut evidence = Evidence::new(name, digest, self.clock.now(), content);
         evidence.parents = manifests::parents(connection, repository, digest)?;
-        evidence.signatures = self.verification(connection, repository, (&evidence, manifest), basis)?;
+        let (signatures, learned) =
+            self.verification(connection, repository, (&evidence, manifest), basis)?;
+        (evidence.signatures, evidence.learned) = (signatures, learned);
+        if matches!(&evidence.content, Content::Artifact { artifact_type, .. } if artifact_type == COLLECTION_TYPE)
+        {
+            self.judge_collection(connection, repository, &mut evidence, basis)?;
+        }
         Ok(evidence)
     }
 

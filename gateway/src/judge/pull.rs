@@ -12,7 +12,7 @@ use crate::gate::verdict::Verdict;
 use crate::gate::{Checkpoint, decide};
 use crate::records::manifests::ManifestRow;
 use crate::records::verdicts::{self, VerdictRow};
-use crate::records::{RecordError, withdrawals};
+use crate::records::{RecordError, notary as seen, withdrawals};
 
 /// Who wants to run an image.
 #[derive(Clone, Copy, Debug)]
@@ -152,12 +152,16 @@ impl Judge {
         let (held, digest, now) = (repository.to_owned(), evidence.digest.clone(), self.clock.now());
         let kept = VerdictRow { denial, ..basis.verdict_row(evidence) };
         let until = kept.until;
+        let learned = evidence.learned.clone();
         self.records
-            .write(repository, move |connection| -> Result<(), RecordError> {
+            .write(repository, move |connection| -> Result<(), JudgeError> {
+                if !seen::remember(connection, &learned)? {
+                    return Err(JudgeError::Unsettled(digest));
+                }
                 let before = verdicts::find(connection, &held, &digest, &kept.policy, now)?;
                 verdicts::put(connection, &held, &digest, &kept, now)?;
                 // Said before: a denial that is asked for again and again must not swell the log.
-                if before.is_some() { Ok(()) } else { log::append(connection, entry) }
+                if before.is_some() { Ok(()) } else { Ok(log::append(connection, entry)?) }
             })
             .await?;
         Ok(until)

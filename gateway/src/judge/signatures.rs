@@ -2,7 +2,7 @@
 
 use keys::cosign::{self, DiscoveryError};
 use keys::signature::Subject;
-use keys::verify::{Verification, Verifier};
+use keys::verify::{Rejection, Verification, Verifier};
 use keys::{limits, notation};
 use rusqlite::Connection;
 
@@ -11,6 +11,7 @@ use super::{Basis, Judge, JudgeError};
 use crate::digest::Digest;
 use crate::gate::evidence::Evidence;
 use crate::manifest::Manifest;
+use crate::records::notary::Learned;
 use crate::records::{self, manifests, receipts};
 use crate::staging::REFERRERS_MAX;
 
@@ -30,10 +31,11 @@ impl Judge {
         repository: &str,
         (evidence, manifest): (&Evidence, &Manifest),
         basis: &Basis,
-    ) -> Result<Verification, JudgeError> {
+    ) -> Result<(Verification, Vec<Learned>), JudgeError> {
         let mut all = Verification::default();
         let policy = &basis.policy;
         let until = policy.changes_after(evidence.as_of);
+        let collections = self.tagged_collections(connection, repository, policy, evidence.as_of)?;
         for digest in std::iter::once(&evidence.digest).chain(&evidence.parents) {
             let subject = Subject { digest, repository: &evidence.repository };
             let mut verifier = Verifier::new(subject, policy.trust_store(), evidence.as_of);
@@ -57,12 +59,18 @@ impl Judge {
                 }
                 self.refused.remember(&place, candidate, &outcome, evidence.as_of, until);
             }
+            for (candidate, verified) in &collections.repositories {
+                verifier.examine_repository(candidate, verified);
+            }
+            for Rejection { candidate, reason } in collections.refused.clone() {
+                verifier.refuse(candidate, reason);
+            }
             let one = verifier.finish();
             all.verified.extend(one.verified);
             all.rejected.extend(one.rejected);
         }
         all.rejected.truncate(limits::REJECTIONS_MAX);
-        Ok(all)
+        Ok((all, collections.learned))
     }
 
     /// Examines whatever claims to be a signature in one manifest. What cannot be read is told and hides no other.
@@ -166,7 +174,7 @@ impl Judge {
 
     /// A small blob of this repository. One that another repository holds does not count: whoever pushed here must have
     /// had the bytes.
-    fn payload(
+    pub(super) fn payload(
         &self,
         connection: &Connection,
         repository: &str,

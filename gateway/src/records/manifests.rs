@@ -372,6 +372,23 @@ pub fn staged(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// Digests of what is staged in one repository, in their order, from the first one after `after`.
+///
+/// # Errors
+/// When the database fails.
+pub fn staged_in(
+    connection: &Connection,
+    repository: &str,
+    after: &str,
+    count_max: u32,
+) -> Result<Vec<String>, RecordError> {
+    let sql = "SELECT digest FROM manifests WHERE repository = ?1 AND state = 'staged' AND digest > ?2
+               ORDER BY digest LIMIT ?3";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params![repository, after, count_max], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 /// Removes a manifest that is still staged and was last pushed before `before`. `true`: removed.
 ///
 /// # Errors

@@ -69,3 +69,12 @@ pub fn forget_denial(connection: &Connection, repository: &str, digest: &str) ->
     connection.prepare_cached(sql)?.execute([repository, digest])?;
     Ok(())
 }
+
+/// Forgets every verdict about a repository: something came that each may rest on.
+///
+/// # Errors
+/// When the database fails.
+pub fn forget_all(connection: &Connection, repository: &str) -> Result<(), RecordError> {
+    connection.prepare_cached("DELETE FROM verdicts WHERE repository = ?1")?.execute([repository])?;
+    Ok(())
+}

@@ -6,6 +6,7 @@ mod fixture;
 mod gate;
 mod keyless;
 mod life;
+mod notary;
 mod notation;
 mod protocol;
 mod receipts;

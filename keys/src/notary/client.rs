@@ -28,6 +28,19 @@ pub struct Seen {
     pub checked_at: i64,
 }
 
+impl Seen {
+    /// Whether it holds everything that `other` does, and nothing older.
+    pub fn covers(&self, other: &Self) -> bool {
+        let versions = &self.versions;
+        other.versions.iter().all(|(role, seen)| versions.get(role).is_some_and(|version| version >= seen))
+    }
+
+    /// By which the newer of two verified states of one repository is told: versions of root, timestamp and snapshot.
+    pub fn newness(&self) -> [u64; 3] {
+        ["root", "timestamp", "snapshot"].map(|role| self.versions.get(role).copied().unwrap_or_default())
+    }
+}
+
 /// A root file that a chain from the pin led to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -64,15 +77,23 @@ enum State {
     LatestRoot { trusted: Option<TrustedRoot> },
     FirstRoot { latest: Vec<u8>, version: u64, refusal: NotaryError },
     NextRoot { latest: Vec<u8>, version: u64, trusted: TrustedRoot },
-    Timestamp { root: TrustedRoot },
-    Snapshot { root: TrustedRoot, timestamp: Listing, meta: FileMeta },
+    Timestamp { root: CurrentRoot },
+    Snapshot { root: CurrentRoot, timestamp: Listing, meta: FileMeta },
     Roles(Roles),
     Failed,
 }
 
+/// The latest root.
+#[derive(Debug)]
+struct CurrentRoot {
+    trusted: TrustedRoot,
+    /// The first second at which its certificates are too old.
+    certificates_expire: i64,
+}
+
 #[derive(Debug)]
 struct Roles {
-    root: TrustedRoot,
+    root: CurrentRoot,
     timestamp: Listing,
     snapshot: Listing,
     /// Roles to be read, the next one last.
@@ -185,6 +206,7 @@ impl Client {
         if !pending.is_empty() {
             return Err(NotaryError::NotAwaited);
         }
+        let CurrentRoot { trusted: root, certificates_expire } = root;
         let mut seen = self.seen;
         let mut versions = vec![
             ("root".to_owned(), root.root.version),
@@ -200,14 +222,16 @@ impl Client {
             *highest = version.max(*highest);
         }
         let text = String::from_utf8_lossy(&root.bytes).into_owned();
-        seen.root = Some(SeenRoot { text, pin: self.pin.fingerprint() });
+        let pin = self.pin.fingerprint();
+        seen.root = Some(SeenRoot { text, pin: pin.clone() });
         seen.checked_at = self.now.max(seen.checked_at);
         let above = vec![
             ("root".to_owned(), root.root.expires),
+            ("root certificate".to_owned(), certificates_expire),
             ("timestamp".to_owned(), timestamp.expires),
             ("snapshot".to_owned(), snapshot.expires),
         ];
-        Ok((Repository::new(self.gun, root.signed_by, above, done), seen))
+        Ok((Repository::new((self.gun, pin), root.signed_by, above, done), seen))
     }
 
     fn latest_root(&self, bytes: &[u8], trusted: Option<TrustedRoot>) -> Result<State, NotaryError> {
@@ -247,14 +271,14 @@ impl Client {
         if trusted.bytes != latest {
             return Err(NotaryError::RootChanged { version });
         }
-        root::current(&trusted, &self.gun, self.now)?;
-        Ok(State::Timestamp { root: trusted })
+        let certificates_expire = root::current(&trusted, &self.gun, self.now)?;
+        Ok(State::Timestamp { root: CurrentRoot { trusted, certificates_expire } })
     }
 
     /// 4. The timestamp: signed, not expired, not older than the last one seen.
-    fn timestamp(&self, bytes: &[u8], root: TrustedRoot) -> Result<State, NotaryError> {
+    fn timestamp(&self, bytes: &[u8], root: CurrentRoot) -> Result<State, NotaryError> {
         let envelope = Envelope::read(Document::Timestamp, bytes)?;
-        envelope.signed_by("timestamp", &root.root.timestamp)?;
+        envelope.signed_by("timestamp", &root.trusted.root.timestamp)?;
         let timestamp = envelope.listing("Timestamp")?;
         not_expired("timestamp", timestamp.expires, self.now)?;
         self.not_rolled_back("timestamp", timestamp.version)?;
@@ -268,20 +292,20 @@ impl Client {
     fn snapshot(
         &self,
         bytes: &[u8],
-        root: TrustedRoot,
+        root: CurrentRoot,
         timestamp: Listing,
         meta: &FileMeta,
     ) -> Result<State, NotaryError> {
         meta.check(&Document::Snapshot, bytes)?;
         let envelope = Envelope::read(Document::Snapshot, bytes)?;
-        envelope.signed_by("snapshot", &root.root.snapshot)?;
+        envelope.signed_by("snapshot", &root.trusted.root.snapshot)?;
         let snapshot = envelope.listing("Snapshot")?;
         not_expired("snapshot", snapshot.expires, self.now)?;
         self.not_rolled_back("snapshot", snapshot.version)?;
         bounded("files in the snapshot", snapshot.meta.len(), limits::NOTARY_ROLES_MAX + 4)?;
-        listed("snapshot", &snapshot, "root")?.check(&Document::Root, &root.bytes)?;
+        listed("snapshot", &snapshot, "root")?.check(&Document::Root, &root.trusted.bytes)?;
         listed("snapshot", &snapshot, "targets")?.sha256("targets")?;
-        let signers = root.root.targets.clone();
+        let signers = root.trusted.root.targets.clone();
         let (role, prefixes, expires) = (Role::targets(), Vec::new(), Vec::new());
         let pending = vec![Pending { role, signers, prefixes, expires }];
         Ok(State::Roles(Roles { root, timestamp, snapshot, pending, done: Vec::new() }))

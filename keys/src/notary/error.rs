@@ -196,6 +196,14 @@ pub enum NotaryError {
         /// The roles looked at.
         roles: Vec<String>,
     },
+    /// No tag names the image.
+    #[error("no tag of `{gun}` names `{digest}` under its signers' keys")]
+    NotNamed {
+        /// The repository.
+        gun: String,
+        /// Which image.
+        digest: String,
+    },
     /// The required role does not exist. Another role is never taken in its place (connaisseur#2151).
     #[error("role `{0}` is required, and the repository delegates to no such role")]
     NotDelegated(String),

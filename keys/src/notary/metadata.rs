@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256, Sha512};
 
@@ -30,6 +30,15 @@ struct Signature {
     keyid: String,
     method: String,
     sig: String,
+}
+
+/// A key that signed, under both its names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct SigningKey {
+    /// As notary calls it: hex SHA-256 of the file's canonical form of the key, which depends on its certificate.
+    pub id: String,
+    /// Hex SHA-256 of the public key (SubjectPublicKeyInfo, DER), as keys are called everywhere else.
+    pub public_key: String,
 }
 
 /// Fields that every role has.
@@ -152,10 +161,10 @@ impl Envelope {
         Ok(Self { document, signed, canonical, signatures })
     }
 
-    /// The ids of the distinct keys of a role that signed, if there are enough of them. Keys are told apart by their
+    /// The distinct keys of a role that signed, if there are enough of them. Keys are told apart by their
     /// value and not by their id, because one key has an id in each type it can be written as (connaisseur#2150).
-    pub(super) fn signed_by(&self, role: &str, signers: &RoleKeys) -> Result<Vec<String>, NotaryError> {
-        let mut counted: BTreeMap<&[u8], &str> = BTreeMap::new();
+    pub(super) fn signed_by(&self, role: &str, signers: &RoleKeys) -> Result<Vec<SigningKey>, NotaryError> {
+        let mut counted: BTreeMap<&[u8], SigningKey> = BTreeMap::new();
         let mut faults = Vec::new();
         for signature in &self.signatures {
             let outcome = signers
@@ -166,14 +175,14 @@ impl Envelope {
                 .and_then(|key| {
                     let bytes = STANDARD.decode(&signature.sig).map_err(|_| SignatureFault::Invalid)?;
                     let value = key.verify(&signature.method, &self.canonical, &bytes)?;
-                    Ok((value.spki_der(), key.id.as_str()))
+                    Ok((value.spki_der(), SigningKey { id: key.id.clone(), public_key: value.key_id() }))
                 });
             match outcome {
                 Ok((value, _)) if counted.contains_key(value) => {
                     faults.push((signature.keyid.clone(), SignatureFault::Again));
                 }
-                Ok((value, id)) => {
-                    counted.insert(value, id);
+                Ok((value, key)) => {
+                    counted.insert(value, key);
                 }
                 Err(fault) => faults.push((signature.keyid.clone(), fault)),
             }
@@ -183,7 +192,7 @@ impl Envelope {
             let (role, threshold, valid) = (role.to_owned(), signers.threshold, counted.len());
             return Err(NotaryError::Threshold { role, threshold, valid, faults });
         }
-        Ok(counted.into_values().map(str::to_owned).collect())
+        Ok(counted.into_values().collect())
     }
 
     pub(super) fn root(&self) -> Result<Root, NotaryError> {

@@ -1,10 +1,10 @@
 //! A verified repository: which image a tag names, and who signed that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::metadata::Targets;
+use super::metadata::{SigningKey, Targets};
 use super::role::Role;
 use super::{NotaryError, not_expired};
 
@@ -32,20 +32,28 @@ pub struct VerifiedTarget {
     pub digest: String,
     /// Bytes of the manifest, as signed.
     pub length: u64,
-    /// The roles that signed it, each with the ids of the keys that signed for the role.
-    pub signed_by: BTreeMap<String, Vec<String>>,
-    /// Ids of the root keys that signed the root.
-    pub root_signed_by: Vec<String>,
+    /// The roles that signed it, each with the keys that signed for the role.
+    pub signed_by: BTreeMap<String, Vec<SigningKey>>,
+    /// The root keys that signed the root.
+    pub root_signed_by: Vec<SigningKey>,
     /// The first second at which this is no longer true, in seconds since 1970-01-01 UTC.
     pub expires: i64,
+}
+
+impl VerifiedTarget {
+    /// Every key that it rests on, root keys first.
+    pub fn keys(&self) -> impl Iterator<Item = &SigningKey> {
+        self.root_signed_by.iter().chain(self.signed_by.values().flatten())
+    }
 }
 
 /// All that one update of a repository proved.
 #[derive(Clone, Debug)]
 pub struct Repository {
     gun: String,
-    root_signed_by: Vec<String>,
-    /// Expiry of root, timestamp and snapshot.
+    pin: String,
+    root_signed_by: Vec<SigningKey>,
+    /// Expiry of root, its certificates, timestamp and snapshot.
     above: Vec<(String, i64)>,
     /// Pre-order.
     roles: Vec<(Role, RoleState)>,
@@ -61,7 +69,7 @@ pub(super) enum RoleState {
 #[derive(Clone, Debug)]
 pub(super) struct Published {
     pub(super) targets: Targets,
-    pub(super) signed_by: Vec<String>,
+    pub(super) signed_by: Vec<SigningKey>,
     /// One list of prefixes a level, the outermost first.
     pub(super) prefixes: Vec<Vec<String>>,
     pub(super) expires_above: Vec<(String, i64)>,
@@ -84,12 +92,12 @@ pub struct RoleReport {
 
 impl Repository {
     pub(super) fn new(
-        gun: String,
-        root_signed_by: Vec<String>,
+        (gun, pin): (String, String),
+        root_signed_by: Vec<SigningKey>,
         above: Vec<(String, i64)>,
         roles: Vec<(Role, RoleState)>,
     ) -> Self {
-        Self { gun, root_signed_by, above, roles }
+        Self { gun, pin, root_signed_by, above, roles }
     }
 
     /// The repository's name.
@@ -97,8 +105,13 @@ impl Repository {
         &self.gun
     }
 
-    /// Ids of the root keys that signed the root.
-    pub fn root_signed_by(&self) -> &[String] {
+    /// Fingerprint of the pin it was verified under ([`super::RootPin::fingerprint`]).
+    pub fn pin(&self) -> &str {
+        &self.pin
+    }
+
+    /// The root keys that signed the root.
+    pub fn root_signed_by(&self) -> &[SigningKey] {
         &self.root_signed_by
     }
 
@@ -173,21 +186,55 @@ impl Repository {
         }
     }
 
-    /// Every tag that names `digest` (`sha256:<hex>`) at `now`, by the same look-up as [`Self::target`].
-    pub fn naming(&self, digest: &str, lookup: &Lookup, now: i64) -> Vec<VerifiedTarget> {
-        let mut tags: Vec<&str> = Vec::new();
-        for (role, state) in &self.roles {
-            let RoleState::Published(published) = state else { continue };
-            for (tag, meta) in &published.targets.targets {
-                if meta.sha256(role.as_str()).is_ok_and(|hex| digest.strip_prefix("sha256:") == Some(&hex)) {
-                    tags.push(tag);
-                }
+    /// Every tag that names `digest` (`sha256:<hex>`) at `now`, by the same look-up as [`Self::target`]; at least one.
+    pub fn naming(
+        &self,
+        digest: &str,
+        lookup: &Lookup,
+        now: i64,
+    ) -> Result<Vec<VerifiedTarget>, NotaryError> {
+        let asked = match lookup {
+            Lookup::All(roles) | Lookup::Any(roles) => roles.as_slice(),
+            Lookup::PreOrder => &[],
+        };
+        asked.iter().try_for_each(|role| self.published(role).map(|_| ()))?;
+        let mut refusal = None;
+        let mut named = Vec::new();
+        for tag in self.tags_naming(digest) {
+            match self.target(tag, lookup, now) {
+                Ok(target) if target.digest == digest => named.push(target),
+                Ok(_) => {}
+                Err(error) => refusal = refusal.or(Some(error)),
             }
         }
-        tags.sort_unstable();
-        tags.dedup();
-        let answers = tags.into_iter().filter_map(|tag| self.target(tag, lookup, now).ok());
-        answers.filter(|target| target.digest == digest).collect()
+        let unnamed = || NotaryError::NotNamed { gun: self.gun.clone(), digest: crate::json::quote(digest) };
+        if named.is_empty() { Err(refusal.unwrap_or_else(unnamed)) } else { Ok(named) }
+    }
+
+    fn tags_naming(&self, digest: &str) -> BTreeSet<&str> {
+        let Some(sought) = digest.strip_prefix("sha256:") else { return BTreeSet::new() };
+        let published = self.roles.iter().filter_map(|(_, state)| match state {
+            RoleState::Published(published) => Some(published),
+            RoleState::Broken(_) | RoleState::Unpublished => None,
+        });
+        let all = published.flat_map(|published| &published.targets.targets);
+        let names = all.filter(|(tag, meta)| meta.sha256(tag).is_ok_and(|hex| hex == sought));
+        names.map(|(tag, _)| tag.as_str()).collect()
+    }
+
+    /// Every tag by the same look-up as [`Self::target`], with the image it names, or why it names none.
+    pub fn tags(
+        &self,
+        lookup: &Lookup,
+        now: i64,
+    ) -> impl Iterator<Item = (&str, Result<VerifiedTarget, NotaryError>)> {
+        let mut all: BTreeSet<&str> = BTreeSet::new();
+        for (_, state) in &self.roles {
+            if let RoleState::Published(published) = state {
+                all.extend(published.targets.targets.keys().map(String::as_str));
+            }
+        }
+        all.into_iter().map(move |tag| (tag, self.target(tag, lookup, now)))
     }
 
     /// A role that was required by name.

@@ -7,7 +7,7 @@ use webpki::{EndEntityCert, KeyUsage};
 
 use super::error::{KeyFault, Moment};
 use super::key::{Key, Material};
-use super::metadata::{Envelope, RoleKeys, Root};
+use super::metadata::{Envelope, RoleKeys, Root, SigningKey};
 use super::{Document, NotaryError};
 use crate::{digest, limits};
 
@@ -94,8 +94,8 @@ impl RootPin {
 pub(super) struct TrustedRoot {
     pub(super) root: Root,
     pub(super) bytes: Vec<u8>,
-    /// Ids of the root keys that signed it.
-    pub(super) signed_by: Vec<String>,
+    /// The root keys that signed it.
+    pub(super) signed_by: Vec<SigningKey>,
 }
 
 /// 1. A first root: its own threshold of signatures by root keys that the pin names, with certificates for this
@@ -144,13 +144,22 @@ pub(super) fn rotated(
 }
 
 /// 3. The last root of the chain must be good now: not expired, and signed by keys whose certificates are valid.
-///    An expired root was once accepted (CVE-2015-9258).
-pub(super) fn current(trusted: &TrustedRoot, gun: &str, now: i64) -> Result<(), NotaryError> {
+///    An expired root was once accepted (CVE-2015-9258). Gives the first second at which a certificate that was counted
+///    is too old.
+pub(super) fn current(trusted: &TrustedRoot, gun: &str, now: i64) -> Result<i64, NotaryError> {
     super::not_expired("root", trusted.root.expires, now)?;
     let own = certified(&trusted.root.root, gun);
     let keys = own.keys.into_iter().map(|key| with(key, |leaf| valid_at(leaf, now))).collect();
     let envelope = Envelope::read(Document::Root, &trusted.bytes)?;
-    envelope.signed_by("root", &RoleKeys { keys, threshold: own.threshold }).map(|_| ())
+    let own = RoleKeys { keys, threshold: own.threshold };
+    let signed_by = envelope.signed_by("root", &own)?;
+    let counted = own.keys.iter().filter(|key| signed_by.iter().any(|signer| signer.id == key.id));
+    let leaf_end = |key: &Key| {
+        let certificates = key.material.as_ref().map(|material| material.certificates.as_slice());
+        let leaf = certificates.unwrap_or_default().iter().find(|certificate| !certificate.is_authority);
+        leaf.map(|leaf| leaf.not_after.saturating_add(1))
+    };
+    Ok(counted.filter_map(leaf_end).min().unwrap_or(i64::MIN))
 }
 
 /// The root of an earlier verification, which the caller kept.

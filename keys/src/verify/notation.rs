@@ -160,6 +160,7 @@ fn verified_signature(
         valid_until: notation.valid_until(),
         certificate: None,
         notation: Some(Box::new(notation)),
+        notary: Vec::new(),
     }
 }
 

@@ -3,6 +3,7 @@
 use sigstore_types::Bundle;
 
 use super::IdentityError;
+use crate::notary::NotaryTrust;
 use crate::notation::NotationTrust;
 use crate::revocation::{self, Revocations};
 use crate::sigstore::{self, Anchors, Artifact, CertificateIdentity, CertificateSigner, VerifiedBundle};
@@ -42,6 +43,7 @@ pub(crate) struct Signers<'a> {
     revocations: &'a Revocations,
     keys: Vec<Key<'a>>,
     certificates: Vec<Certificates<'a>>,
+    notary: Vec<(&'a Identity, &'a NotaryTrust)>,
     notation: Vec<(&'a Identity, &'a NotationTrust)>,
     cost_left: u32,
     exhausted: bool,
@@ -88,13 +90,28 @@ impl<'a> Signers<'a> {
             Vouches::Notation(trust) => Some((identity, trust.as_ref())),
             _ => None,
         });
+        let notary = trust_store.identities.iter().filter_map(|identity| match &identity.vouches {
+            Vouches::Notary(trust) => Some((identity, trust.as_ref())),
+            _ => None,
+        });
+        let notary = notary.collect();
         let (notation, cost_left) = (notation.collect(), limits::VERIFICATION_COST_MAX);
-        Self { revocations, keys, certificates, notation, cost_left, exhausted: false }
+        Self { revocations, keys, certificates, notary, notation, cost_left, exhausted: false }
     }
 
     /// Whether the last candidate was refused for want of time to examine it.
     pub(crate) fn is_exhausted(&self) -> bool {
         self.exhausted
+    }
+
+    /// What no longer counts.
+    pub(crate) fn revocations(&self) -> &'a Revocations {
+        self.revocations
+    }
+
+    /// The identities that vouch by Notary v1.
+    pub(crate) fn notary(&self) -> &[(&'a Identity, &'a NotaryTrust)] {
+        &self.notary
     }
 
     /// The identities that vouch by notation.

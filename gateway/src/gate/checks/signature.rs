@@ -3,6 +3,7 @@
 use keys::signature::VerifiedSignature;
 use keys::threshold;
 
+use super::super::evidence::Standing;
 use super::super::policy::Level;
 use super::{Objection, Question, printable};
 
@@ -32,6 +33,26 @@ pub(super) fn signatures(question: &Question<'_>, objections: &mut Vec<Objection
         );
         objections.push(question.objection("signature", Level::Deny, message, next_step));
     }
+}
+
+/// Consumers are shown no metadata of Notary v1 that we would not believe ourselves.
+pub(super) fn collection(question: &Question<'_>, objections: &mut Vec<Objection>) {
+    let Some(standing) = &question.evidence.collection else { return };
+    let problem = match standing {
+        Standing::Verified(until) if question.evidence.as_of < *until => return,
+        Standing::Verified(_) => "it has expired".to_owned(),
+        Standing::Refused(reasons) if reasons.is_empty() => {
+            "no identity of the policy signs by Notary v1 here".to_owned()
+        }
+        Standing::Refused(reasons) => {
+            let told: Vec<String> =
+                reasons.iter().take(REJECTIONS_TOLD_MAX).map(|reason| printable(reason, 200)).collect();
+            told.join("; ")
+        }
+    };
+    let message = format!("the collection is not to be believed: {problem}");
+    let next_step = "import the current metadata: `portcullis notary import`";
+    objections.push(question.objection("signature", Level::Deny, message, next_step).unconditional());
 }
 
 fn rejections(question: &Question<'_>) -> String {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use keys::notary::NotaryTrust;
 use keys::notation::NotationTrust;
 use keys::sigstore::CertificateTrust;
 use keys::trust_store::{Identity, PublicKey, RepositoryMatch, TrustedKey, Vouches};
@@ -9,7 +10,7 @@ use serde::Serialize;
 
 use super::reader::{Entry, Mistakes, Section};
 use super::values::WholeDay;
-use super::{KeyFiles, keyless, notation};
+use super::{KeyFiles, keyless, notary, notation};
 
 /// An identity, for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -35,7 +36,7 @@ pub(super) fn parse(
     let principal = section.take("principal").and_then(|entry| entry.line(mistakes));
     let signs = parse_signs(&mut section, key_files, mistakes);
     let (not_before, not_after) = parse_window(&mut section, mistakes);
-    if let (Some(Signs::Keyless(..) | Signs::Notation(..)), true) =
+    if let (Some(Signs::Keyless(..) | Signs::Notary(..) | Signs::Notation(..)), true) =
         (&signs, not_before.or(not_after).is_some())
     {
         let hint = "certificates, and the trusted root, say when they are valid";
@@ -65,6 +66,11 @@ pub(super) fn parse(
             summary.certificate = Some(shown);
             (Vouches::Certificate(Box::new(trust)), claims)
         }
+        Signs::Notary(trust, shown) => {
+            summary.certificate = Some(shown);
+            let claims = Claims { repository_match: RepositoryMatch::Any, annotations: BTreeMap::new() };
+            (Vouches::Notary(Box::new(trust)), claims)
+        }
         Signs::Notation(trust, shown, annotations) => {
             summary.certificate = Some(shown);
             let claims = Claims { repository_match: RepositoryMatch::Any, annotations };
@@ -80,6 +86,7 @@ pub(super) fn parse(
 enum Signs {
     Cosign(Vec<TrustedKey>, Claims),
     Keyless(CertificateTrust, String, Claims),
+    Notary(NotaryTrust, String),
     Notation(NotationTrust, String, BTreeMap<String, String>),
 }
 
@@ -94,13 +101,20 @@ fn parse_signs(
     key_files: &mut KeyFiles<'_>,
     mistakes: &mut Mistakes<'_>,
 ) -> Option<Signs> {
-    let notation = section.take("notation");
+    let (notation, notary) = (section.take("notation"), section.take("notary"));
     let ways = (section.take("cosign"), section.take("keyless"));
-    if let (Some(entry), true) = (&notation, ways.0.is_some() || ways.1.is_some()) {
+    let others = [&ways.0, &ways.1, &notary].into_iter().flatten().count();
+    if let (Some(entry), true) =
+        (notation.as_ref().or(notary.as_ref()), others + usize::from(notation.is_some()) > 1)
+    {
         let hint = "give the other way an identity of its own, with the same `principal`";
         mistakes.note(&entry.place, "an identity signs one way, and another is there too", hint);
     }
     match ways {
+        (None, None) if notary.is_some() => {
+            let (trust, shown) = notary::parse(notary?.section(mistakes)?, key_files, mistakes)?;
+            Some(Signs::Notary(trust, shown))
+        }
         (None, None) if notation.is_some() => {
             let section = notation?.section(mistakes)?;
             let (trust, shown, annotations) = notation::parse(section, key_files, mistakes)?;
@@ -121,7 +135,7 @@ fn parse_signs(
             None
         }
         (None, None) => {
-            let hint = "`cosign = { key = \"keys/release.pub\" }`, or `keyless = { issuer = \"…\", subject = \"…\", roots = \"trusted_root.json\" }`, or `notation = { store = \"certs/vendor\", subject = \"C=US, O=Vendor\" }`";
+            let hint = "`cosign = { key = \"keys/release.pub\" }`, or `keyless = { issuer = \"…\", subject = \"…\", roots = \"trusted_root.json\" }`, `notation = { store = \"certs/vendor\", subject = \"C=US, O=Vendor\" }`, or `notary = { root-keys = [\"5f3a…\"] }`";
             mistakes.note(&section.place, "it does not say how it signs", hint);
             None
         }
