@@ -10,6 +10,7 @@ pub mod demo;
 pub mod docker_plugin;
 pub mod keys;
 pub mod log;
+pub mod notary;
 pub mod policy;
 mod registry_access;
 mod secret_input;
@@ -57,6 +58,7 @@ enum Command {
     DockerPlugin(docker_plugin::Args),
     Keys(keys::Args),
     Log(log::Args),
+    Notary(notary::Args),
     Policy(policy::Args),
     Serve(serve::Args),
     Sign(sign::Args),
@@ -94,6 +96,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::DockerPlugin(args) => docker_plugin::run(args),
         Command::Keys(args) => keys::run(args),
         Command::Log(args) => log::run(args),
+        Command::Notary(args) => notary::run(args),
         Command::Policy(args) => policy::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Sign(args) => sign::run(&args),

@@ -6,6 +6,7 @@ pub mod attestations;
 pub mod credentials;
 mod docker_archive;
 pub mod gateway;
+pub mod notary;
 mod oci_layout;
 pub mod publish;
 pub mod registry;

@@ -9,6 +9,7 @@ use super::UsageError;
 use crate::reference::ImageReference;
 use crate::source::credentials;
 use crate::source::gateway::Gateway;
+use crate::source::notary::{address, host_of};
 use crate::source::registry::{Access, PlainHttp, Remote};
 
 /// How to reach the registry.
@@ -57,6 +58,14 @@ impl RegistryAccess {
         Ok(Gateway::connect(reference, &self.access(self.auth(reference.registry())?)?)?)
     }
 
+    /// How to reach a Notary server: with the stored login of its own host, for a name and password among the arguments
+    /// are the registry's.
+    pub(super) fn access_to_server(&self, url: &str) -> anyhow::Result<Access> {
+        let access = self.access(RegistryAuth::Anonymous)?;
+        let address = address(url, access.insecure_plain_http)?;
+        Ok(Access { auth: self.stored(&host_of(&address))?, ..access })
+    }
+
     fn connect(&self, reference: &ImageReference, auth: RegistryAuth) -> anyhow::Result<Remote> {
         Ok(Remote::connect(reference, self.access(auth)?)?)
     }
@@ -92,6 +101,10 @@ impl RegistryAccess {
         if let Some(auth) = self.given()? {
             return Ok(auth);
         }
+        self.stored(registry)
+    }
+
+    fn stored(&self, registry: &str) -> anyhow::Result<RegistryAuth> {
         for file in self.login_files() {
             let auth = credentials::from_docker_config(&file, registry)
                 .with_context(|| UsageError("cannot use the stored credentials".to_owned()))?;

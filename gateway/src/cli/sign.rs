@@ -26,6 +26,15 @@ use crate::source::registry::Remote;
 pub struct Args {
     /// The image; better by digest (name@sha256:…) than by tag.
     image: ImageReference,
+    #[command(flatten)]
+    signing: SigningArgs,
+    #[command(flatten)]
+    registry: RegistryAccess,
+}
+
+/// With what to sign, and in which form.
+#[derive(Debug, clap::Args)]
+pub(super) struct SigningArgs {
     /// Encrypted private key, made by `portcullis keys generate` or `cosign generate-key-pair`.
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
@@ -40,8 +49,6 @@ pub struct Args {
     /// Signed along with the digest; policies can require it. May be repeated.
     #[arg(short = 'a', long = "annotation", value_name = "KEY=VALUE")]
     annotations: Vec<String>,
-    #[command(flatten)]
-    registry: RegistryAccess,
 }
 
 /// Storage forms, see [`keys::signature::SignatureForm`].
@@ -61,16 +68,8 @@ enum Form {
 
 /// Signs and pushes.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let annotations = annotations(&args.annotations)?;
-    let pem = std::fs::read(&args.key)
-        .with_context(|| UsageError(format!("cannot read the key `{}`", args.key.display())))?;
-    let pem = String::from_utf8(pem)
-        .ok()
-        .filter(|pem| pem.len() <= KEY_FILE_BYTES_MAX)
-        .with_context(|| UsageError(format!("`{}` is no PEM file", args.key.display())))?;
-    let key = keyring::decrypt(&pem, &args.password.read()?)
-        .with_context(|| UsageError(format!("cannot open the key `{}`", args.key.display())))?;
-    let signer = Signer::new(key);
+    annotations(&args.signing.annotations)?;
+    let signer = args.signing.signer()?;
     let remote = args.registry.remote(&args.image)?;
     remote.log_in(RegistryOperation::Push)?;
     if args.image.digest().is_none() {
@@ -82,16 +81,44 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let manifest = remote
         .manifest(args.image.target())?
         .with_context(|| format!("the registry does not have `{}`", args.image))?;
-    let signed = match args.form.notation() {
-        Some(form) => vec![sign_notation(&signer, args, &manifest, &annotations, form)?],
-        None => sign(&signer, &remote, &args.image, &manifest, &annotations, args.form)?,
-    };
-    for artifact in signed {
-        let published = publish(&remote, &Digest::parse(&manifest.digest)?, &artifact)?;
-        let place = published.tag.map_or_else(String::new, |tag| format!(" (tag {tag})"));
-        println!("{}@{} signed: {}{place}", args.image.name(), manifest.digest, published.digest);
-    }
+    args.signing.sign(&signer, &remote, &args.image, &manifest)?;
     Ok(ExitCode::SUCCESS)
+}
+
+impl SigningArgs {
+    /// Opens the key.
+    pub(super) fn signer(&self) -> anyhow::Result<Signer> {
+        let pem = std::fs::read(&self.key)
+            .with_context(|| UsageError(format!("cannot read the key `{}`", self.key.display())))?;
+        let pem = String::from_utf8(pem)
+            .ok()
+            .filter(|pem| pem.len() <= KEY_FILE_BYTES_MAX)
+            .with_context(|| UsageError(format!("`{}` is no PEM file", self.key.display())))?;
+        let key = keyring::decrypt(&pem, &self.password.read()?)
+            .with_context(|| UsageError(format!("cannot open the key `{}`", self.key.display())))?;
+        Ok(Signer::new(key))
+    }
+
+    /// Signs an image that was fetched, and pushes that; says so.
+    pub(super) fn sign(
+        &self,
+        signer: &Signer,
+        remote: &Remote,
+        image: &ImageReference,
+        manifest: &Manifest,
+    ) -> anyhow::Result<()> {
+        let annotations = annotations(&self.annotations)?;
+        let signed = match self.form.notation() {
+            Some(form) => vec![sign_notation(signer, self, manifest, &annotations, form)?],
+            None => sign(signer, remote, image, manifest, &annotations, self.form)?,
+        };
+        for artifact in signed {
+            let published = publish(remote, &Digest::parse(&manifest.digest)?, &artifact)?;
+            let place = published.tag.map_or_else(String::new, |tag| format!(" (tag {tag})"));
+            println!("{}@{} signed: {}{place}", image.name(), manifest.digest, published.digest);
+        }
+        Ok(())
+    }
 }
 
 impl Form {
@@ -106,7 +133,7 @@ impl Form {
 
 fn sign_notation(
     signer: &Signer,
-    args: &Args,
+    args: &SigningArgs,
     manifest: &Manifest,
     annotations: &BTreeMap<String, String>,
     form: NotationForm,

@@ -1,5 +1,6 @@
-//! `portcullis verify IMAGE`, by key, by certificate identity or by notation: looks for signatures and tells of each whether it counts, and why not.
+//! `portcullis verify IMAGE`, by key, by certificate identity, by notation or by Notary v1: looks for signatures and tells of each whether it counts, and why not.
 
+mod notary;
 mod notation;
 
 use std::path::{Path, PathBuf};
@@ -12,10 +13,11 @@ use keys::receipt::{self, Expected, Receipt};
 use keys::signature::Subject;
 use keys::sigstore::{Anchors, CertificateIdentity, CertificateTrust, Pattern, TrustRoot};
 use keys::trust_store::{Identity, PublicKey, RepositoryMatch, TrustStore, TrustedKey, Vouches};
-use keys::verify::Verification;
+use keys::verify::{Verification, Verifier};
 use oci_distribution::RegistryOperation;
 use serde_json::json;
 
+use super::notary::PinArgs;
 use super::registry_access::RegistryAccess;
 use super::{EXIT_DENIED, UsageError};
 use crate::clock::Clock;
@@ -30,7 +32,7 @@ pub struct Args {
     /// The image, by tag or digest.
     image: ImageReference,
     /// Public key (PEM); a signature by any of several is enough.
-    #[arg(long = "key", value_name = "FILE", required_unless_present_any = ["certificate_identity", "notation_stores"])]
+    #[arg(long = "key", value_name = "FILE", required_unless_present_any = ["certificate_identity", "notation_stores", "notary_root", "notary_root_keys"])]
     keys: Vec<PathBuf>,
     /// Subject of a keyless signer's certificate, in full; `*` stands for any run without a slash, `**` for any run.
     #[arg(long, value_name = "PATTERN", requires_all = ["certificate_oidc_issuer", "trusted_root"])]
@@ -43,11 +45,13 @@ pub struct Args {
     trusted_root: Option<PathBuf>,
     #[command(flatten)]
     notation: notation::NotationArgs,
+    #[command(flatten)]
+    notary: PinArgs,
     /// Ask for an attestation of this predicate type instead of a signature: `https://slsa.dev/provenance/v1`.
     #[arg(long, value_name = "TYPE")]
     attestation: Option<String>,
     /// Ask for the gate's receipt that it released the image, by the gate's own `--key`. No signature is looked at.
-    #[arg(long, conflicts_with_all = ["attestation", "annotations", "same_repository", "certificate_identity", "notation_stores"])]
+    #[arg(long, conflicts_with_all = ["attestation", "annotations", "same_repository", "certificate_identity", "notation_stores", "notary_root", "notary_root_keys"])]
     receipt: bool,
     /// Which policy the receipt must be for, as `portcullis policy check` prints it: `sha256:…`.
     #[arg(long, value_name = "DIGEST", requires = "receipt")]
@@ -108,8 +112,12 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let found = signatures::find(&remote, &digest)?;
     let subject = Subject { digest: digest.as_str(), repository: &repository };
-    let mut verification =
-        keys::verify::verify(&found.signatures, subject, &trust_store, Clock::system().now());
+    let mut verifier = Verifier::new(subject, &trust_store, Clock::system().now());
+    for signature in &found.signatures {
+        verifier.examine(signature);
+    }
+    notary::examine(&args.notary, &remote, &repository, &mut verifier)?;
+    let mut verification = verifier.finish();
     verification.rejected.extend(found.unreadable);
     match args.output {
         Output::Json => {
@@ -217,6 +225,7 @@ fn trust_store(args: &Args) -> anyhow::Result<TrustStore> {
         vouchers.push(by_certificate(subject, issuer, root)?);
     }
     vouchers.extend(args.notation.voucher()?);
+    vouchers.extend(notary::voucher(&args.notary)?);
     let identity = |(name, vouches)| Identity {
         name,
         principal: None,

@@ -192,6 +192,8 @@ impl Document {
 /// What a collection of a repository would consist of, by documents that nobody has verified: for whoever copies it.
 /// What they say only decides what is copied.
 pub mod unverified {
+    use serde::Serialize;
+
     use super::{Document, NotaryError, limits, quote};
     use crate::notary::RoleFault;
     use crate::notary::metadata::{Envelope, FileMeta, bounded};
@@ -205,6 +207,21 @@ pub mod unverified {
             return Err(NotaryError::TooMany { what: "rotations of the root", seen, max });
         }
         Ok(version)
+    }
+
+    /// The ids of the root keys in a root file, to be compared with what its signer prints.
+    pub fn root_keys(bytes: &[u8]) -> Result<Vec<RootKey>, NotaryError> {
+        let root = Envelope::read(Document::Root, bytes)?.root()?.root;
+        Ok(root.keys.iter().map(|key| RootKey { id: key.id.clone(), bare: key.bare_id() }).collect())
+    }
+
+    /// A root key under both names that a pin may use.
+    #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+    pub struct RootKey {
+        /// In its certificate.
+        pub id: String,
+        /// Bare, as `notary key list` prints it.
+        pub bare: Option<String>,
     }
 
     /// The files that a timestamp or a snapshot names, each with its hex SHA-256.

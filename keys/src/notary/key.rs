@@ -42,6 +42,15 @@ impl Key {
         Ok(Self { id: computed, key_type: key_type.to_owned(), material: material(key_type, public) })
     }
 
+    /// The id of the same key without its certificate; `None` for a key that has none.
+    pub(super) fn bare_id(&self) -> Option<String> {
+        let material = self.material.as_ref().ok().filter(|material| !material.certificates.is_empty())?;
+        let key_type = self.key_type.strip_suffix("-x509")?;
+        let public = STANDARD.encode(material.key.spki_der());
+        let form = json!({ "keytype": key_type, "keyval": { "private": null, "public": public } });
+        Some(digest::sha256_hex(&canonical::encode(&form).ok()?))
+    }
+
     /// Whether this key signed `message`. The method stands in the file beside the signature, so it may only choose
     /// among those of the key's own type: otherwise an RSA key could be made to verify as something weaker
     /// (CVE-2015-9259).

@@ -17,7 +17,9 @@ const CODE_SIGNING: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x03];
 /// What makes a first root believable. There is no third way: a root is never trusted for being the first one seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RootPin {
-    /// Ids of root keys, as `notary` prints and pins them: 64 lower-case hex digits. Each is sufficient.
+    /// Ids of root keys, 64 lower-case hex digits, each of which is sufficient: of the key in its certificate, as
+    /// notary's client pins it and root files list it, or of the bare key, as `notary key list` prints it and as it is
+    /// in all repositories of one root key.
     Certificates(Vec<String>),
     /// Certificates of authorities, DER, one of which must have issued the root certificate.
     Authorities(Vec<Vec<u8>>),
@@ -82,7 +84,8 @@ impl RootPin {
     fn accepts(&self, key: &Key, now: i64) -> Result<(), String> {
         match self {
             Self::Certificates(ids) => {
-                ids.contains(&key.id).then_some(()).ok_or_else(|| "not a pinned id".to_owned())
+                let named = ids.contains(&key.id) || key.bare_id().is_some_and(|id| ids.contains(&id));
+                named.then_some(()).ok_or_else(|| "not a pinned id".to_owned())
             }
             Self::Authorities(authorities) => issued_by(authorities, key, now),
         }
