@@ -34,6 +34,8 @@ pub struct Window<'w> {
     pub fresh: Range<usize>,
     /// This is the entry's first window.
     pub first: bool,
+    /// Where in the entry `bytes` begins.
+    pub offset: u64,
 }
 
 /// Bytes before a fresh byte that a rule may look at.

@@ -11,11 +11,15 @@ use crate::limits::Limits;
 use crate::package::{Distribution, Package};
 
 pub mod apk;
+pub mod composer;
+pub mod dotnet;
 pub mod dpkg;
+pub mod java;
 pub mod node;
 pub mod os_release;
 pub mod python;
 pub mod rpm;
+pub mod ruby;
 pub mod unsupported;
 
 /// Reads one kind of package database.
@@ -105,11 +109,15 @@ pub enum ExtractError {
 pub fn all() -> &'static [&'static dyn Extractor] {
     &[
         &apk::Apk,
+        &composer::Composer,
+        &dotnet::Dotnet,
         &dpkg::Dpkg,
+        &java::Java,
         &node::Node,
         &os_release::OsRelease,
         &python::Python,
         &rpm::Rpm,
+        &ruby::Ruby,
         &unsupported::Unsupported,
     ]
 }
@@ -118,7 +126,7 @@ pub fn all() -> &'static [&'static dyn Extractor] {
 const FIELD_BYTES_MAX: usize = 1024;
 
 /// A name or version as text, bounded.
-fn field(name: &'static str, value: &str) -> Result<String, ExtractError> {
+pub(crate) fn field(name: &'static str, value: &str) -> Result<String, ExtractError> {
     if value.len() > FIELD_BYTES_MAX {
         return Err(ExtractError::FieldTooLong { field: name, bytes: value.len(), max: FIELD_BYTES_MAX });
     }
@@ -127,7 +135,7 @@ fn field(name: &'static str, value: &str) -> Result<String, ExtractError> {
 
 /// A database as text. Other encodings than UTF-8 appear in maintainers' names only, so that what is not UTF-8 is
 /// replaced, never refused.
-fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
+pub(crate) fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
     String::from_utf8_lossy(bytes)
 }
 

@@ -5,6 +5,7 @@
 
 pub mod advisory;
 pub mod detectors;
+mod executables;
 pub mod extractors;
 pub mod finding;
 pub mod image;

@@ -57,6 +57,10 @@ pub fn match_packages(
                 let package = format!("{} {}", package.package.name, package.package.version);
                 unknown.insert(Unknown::UnorderableVersion { package });
             }
+            Err(Unjudged::Identity) => {
+                let package = format!("{} {}", package.package.name, package.package.version);
+                unknown.insert(Unknown::UnidentifiedPackage { package });
+            }
             Err(Unjudged::Advisories) => *uncovered.entry(ecosystem.to_string()).or_default() += 1,
         }
     }
@@ -71,25 +75,21 @@ pub fn match_packages(
 
 /// How an ecosystem that nobody covers is called in the report: `debian 12`, `amzn 2023`, `npm`.
 fn ecosystem_name(package: &ImagePackage, distribution: Option<&Distribution>) -> String {
-    match package.package.kind {
-        PackageKind::Npm => "npm".to_owned(),
-        PackageKind::Python => "pypi".to_owned(),
-        PackageKind::Apk | PackageKind::Deb | PackageKind::Rpm => {
-            distribution.map_or_else(String::new, |distribution| {
-                let release = distribution.version_id.as_ref().or(distribution.codename.as_ref());
-                release.map_or_else(
-                    || distribution.id.clone(),
-                    |release| format!("{} {release}", distribution.id),
-                )
-            })
-        }
+    if !package.package.kind.is_system() {
+        return package.package.kind.purl_type().to_owned();
     }
+    distribution.map_or_else(String::new, |distribution| {
+        let release = distribution.version_id.as_ref().or(distribution.codename.as_ref());
+        release.map_or_else(|| distribution.id.clone(), |release| format!("{} {release}", distribution.id))
+    })
 }
 
 /// Why a package could not be judged.
 enum Unjudged {
     /// The snapshot cannot be read.
     Advisories,
+    /// Its name is only a part of what advisories call it.
+    Identity,
     /// The version has no place in its ecosystem's order.
     Version,
 }
@@ -126,6 +126,9 @@ fn judge(
             }
         }
     }
+    if !affecting.is_empty() && ecosystem.names_part(name) {
+        return Err(Unjudged::Identity);
+    }
     Ok(merge(&affecting, scheme).into_iter().map(|problem| problem.into_finding(package)).collect())
 }
 
@@ -139,6 +142,7 @@ fn names(installed: &Package, ecosystem: &Ecosystem, name: &str) -> Result<Vec<S
         None if installed.kind == PackageKind::Rpm && is_modular(&installed.version) => {
             Err(Unjudged::Advisories)
         }
+        None if ecosystem.names_part(name) => Ok(vec![Ecosystem::of_any_group(name)]),
         None => Ok(vec![ecosystem.normalise(name)]),
     }
 }

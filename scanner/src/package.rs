@@ -19,12 +19,26 @@ pub struct Distribution {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PackageKind {
+    /// Arch Linux and its relatives.
+    Alpm,
     /// Alpine and its relatives.
     Apk,
+    /// A crate inside an executable, from the list that `cargo auditable` leaves there.
+    Cargo,
+    /// An entry of a `vendor/composer/installed.json`.
+    Composer,
     /// Debian and its relatives.
     Deb,
+    /// An installed gem's specification.
+    Gem,
+    /// A module inside a Go executable, or Go's own library.
+    Golang,
+    /// A Java archive, or one inside another: `group:artifact`, or the artifact alone where nothing tells the group.
+    Maven,
     /// An installed `node_modules/*/package.json`.
     Npm,
+    /// A library that a `*.deps.json` names.
+    Nuget,
     /// An installed `*.dist-info` or `*.egg-info`.
     Python,
     /// Red Hat, SUSE and their relatives.
@@ -32,12 +46,19 @@ pub enum PackageKind {
 }
 
 impl PackageKind {
-    /// The package URL type (purl-spec): `apk`, `deb`, `npm`, `pypi`, `rpm`.
+    /// The package URL type (purl-spec): `deb`, `golang`, `pypi`.
     pub fn purl_type(self) -> &'static str {
         match self {
+            Self::Alpm => "alpm",
             Self::Apk => "apk",
+            Self::Cargo => "cargo",
+            Self::Composer => "composer",
             Self::Deb => "deb",
+            Self::Gem => "gem",
+            Self::Golang => "golang",
+            Self::Maven => "maven",
             Self::Npm => "npm",
+            Self::Nuget => "nuget",
             Self::Python => "pypi",
             Self::Rpm => "rpm",
         }
@@ -45,7 +66,7 @@ impl PackageKind {
 
     /// Packages of the distribution, not of a language.
     pub fn is_system(self) -> bool {
-        matches!(self, Self::Apk | Self::Deb | Self::Rpm)
+        matches!(self, Self::Alpm | Self::Apk | Self::Deb | Self::Rpm)
     }
 }
 

@@ -78,6 +78,11 @@ pub enum Unknown {
         /// Name and version.
         package: String,
     },
+    /// A Java archive that does not tell its group, while advisories name a library of its name and version.
+    UnidentifiedPackage {
+        /// Name and version.
+        package: String,
+    },
     /// A layer that is not a file-system layer, or was refused while walking.
     UnreadableLayer {
         /// Which.

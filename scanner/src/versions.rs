@@ -2,8 +2,13 @@
 
 mod apk;
 mod dpkg;
+mod go;
+mod maven;
+mod nuget;
+mod packagist;
 mod pep440;
 mod rpm;
+mod rubygems;
 mod semver;
 
 use std::cmp::Ordering;
@@ -19,10 +24,20 @@ pub enum Scheme {
     Apk,
     /// Debian Policy §5.6.12: `epoch:upstream-revision`.
     Dpkg,
+    /// Go modules, and Go itself: `go1.21rc2`.
+    Go,
+    /// Maven: `1.0-beta-2`.
+    Maven,
+    /// NuGet: Semantic Versioning with up to four numbers.
+    Nuget,
+    /// Composer: PHP's `version_compare`.
+    Packagist,
     /// PEP 440.
     Pep440,
     /// rpm: `epoch:version-release`.
     Rpm,
+    /// RubyGems: `1.2.0.pre1`.
+    Rubygems,
     /// Semantic Versioning 2.0.0 §11, tolerant as npm's registry had to be: a leading `v`, fewer or more than three
     /// numbers.
     Semver,
@@ -70,8 +85,13 @@ pub fn compare(scheme: Scheme, a: &str, b: &str) -> Result<Ordering, VersionErro
     match scheme {
         Scheme::Apk => apk::compare(a, b),
         Scheme::Dpkg => dpkg::compare(a, b),
+        Scheme::Go => go::compare(a, b),
+        Scheme::Maven => maven::compare(a, b),
+        Scheme::Nuget => nuget::compare(a, b),
+        Scheme::Packagist => packagist::compare(a, b),
         Scheme::Pep440 => pep440::compare(a, b),
         Scheme::Rpm => rpm::compare(a, b),
+        Scheme::Rubygems => rubygems::compare(a, b),
         Scheme::Semver => semver::compare(a, b),
     }
 }

@@ -192,7 +192,8 @@ impl Builder {
         let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
         for ((source, ..), advisory) in &self.advisories {
             *counts.entry(source).or_default() += 1;
-            for affected in &advisory.affected {
+            // Those that stand under a second name are not counted twice.
+            for affected in advisory.affected.iter().filter(|affected| !affected.package.starts_with('*')) {
                 packages.entry((source, &affected.ecosystem)).or_default().insert(&affected.package);
             }
         }

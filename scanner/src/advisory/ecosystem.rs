@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::package::{Distribution, PackageKind};
 use crate::versions::Scheme;
 
-/// `debian:12`, `ubuntu:24.04`, `alpine:3.20`, `almalinux:9`, `suse:15.4`, `wolfi`, `npm`, `pypi`. Only ecosystems whose versions we can order have
+/// `debian:12`, `ubuntu:24.04`, `alpine:3.20`, `almalinux:9`, `suse:15.4`, `wolfi`, `npm`, `go`. Only ecosystems whose versions we can order have
 /// a name here.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -35,9 +35,10 @@ impl Ecosystem {
         Self("npm".to_owned())
     }
 
-    /// Packages of the Python package index.
-    pub fn pypi() -> Self {
-        Self("pypi".to_owned())
+    /// Packages of a language; `None` for a distribution's.
+    fn of_language(kind: PackageKind) -> Option<Self> {
+        let (_, _, name, _) = LANGUAGES.iter().find(|(language, ..)| *language == kind)?;
+        Some(Self((*name).to_owned()))
     }
 
     /// A Debian release by its code name; `None` for one that we do not know.
@@ -60,8 +61,10 @@ impl Ecosystem {
     pub fn from_osv(name: &str) -> Option<Self> {
         let (family, release) = name.split_once(':').unwrap_or((name, ""));
         match (family, release) {
-            ("npm", "") => Some(Self::npm()),
-            ("PyPI", "") => Some(Self::pypi()),
+            (language, "") if LANGUAGES.iter().any(|(_, name, ..)| *name == language) => {
+                let (kind, ..) = LANGUAGES.iter().find(|(_, name, ..)| *name == language)?;
+                Self::of_language(*kind)
+            }
             ("Wolfi", "") => Some(Self::rolling("wolfi")),
             ("Chainguard", "") => Some(Self::rolling("chainguard")),
             ("Debian", release) if is_number(release) => Some(Self(format!("debian:{release}"))),
@@ -148,11 +151,12 @@ impl Ecosystem {
     /// The ecosystem that judges packages of a kind in an image of this distribution.
     pub fn of_package(kind: PackageKind, distribution: Option<&Distribution>) -> Option<Self> {
         match kind {
-            PackageKind::Npm => Some(Self::npm()),
-            PackageKind::Python => Some(Self::pypi()),
+            // No feed of Arch Linux is read.
+            PackageKind::Alpm => None,
             PackageKind::Apk => Self::of_system(distribution, Scheme::Apk),
             PackageKind::Deb => Self::of_system(distribution, Scheme::Dpkg),
             PackageKind::Rpm => Self::of_system(distribution, Scheme::Rpm),
+            language => Self::of_language(language),
         }
     }
 
@@ -162,9 +166,10 @@ impl Ecosystem {
 
     /// How its versions are ordered.
     pub fn scheme(&self) -> Scheme {
+        if let Some((.., scheme)) = LANGUAGES.iter().find(|(_, _, name, _)| *name == self.0) {
+            return *scheme;
+        }
         match self.family() {
-            "npm" => Scheme::Semver,
-            "pypi" => Scheme::Pep440,
             "debian" | "ubuntu" => Scheme::Dpkg,
             "almalinux" | "amazon" | "azurelinux" | "mageia" | "opensuse" | "oracle" | "photon"
             | "redhat" | "rocky" | "suse" => Scheme::Rpm,
@@ -184,8 +189,18 @@ impl Ecosystem {
             Scheme::Rpm => {
                 matches!(self.family(), "azurelinux" | "mageia" | "opensuse" | "photon" | "rocky" | "suse")
             }
-            Scheme::Pep440 | Scheme::Semver => false,
+            _ => false,
         }
+    }
+
+    /// Is this only a part of a package's name? A Java archive often tells its artifact and not its group.
+    pub fn names_part(&self, name: &str) -> bool {
+        self.0 == "maven" && !name.contains(':')
+    }
+
+    /// Under which name all advisories about artifacts of a name stand, whatever their group.
+    pub fn of_any_group(artifact: &str) -> String {
+        format!("*:{artifact}")
     }
 
     /// Under which name advisories about a package of a module's stream stand: each stream has its own versions, and
@@ -204,10 +219,13 @@ impl Ecosystem {
         &self.0
     }
 
-    /// A package name as this ecosystem compares it: Python's are normalised (PEP 503), all others are exact.
+    /// A package name as this ecosystem compares it: Python's are normalised (PEP 503), NuGet's and Composer's ignore
+    /// case, all others are exact.
     pub fn normalise(&self, name: &str) -> String {
-        if self.0 != "pypi" {
-            return name.to_owned();
+        match self.0.as_str() {
+            "nuget" | "packagist" => return name.to_lowercase(),
+            "pypi" => {}
+            _ => return name.to_owned(),
         }
         let mut normal = String::with_capacity(name.len());
         for part in name.split(['-', '_', '.']).filter(|part| !part.is_empty()) {
@@ -225,6 +243,18 @@ impl std::fmt::Display for Ecosystem {
         formatter.write_str(&self.0)
     }
 }
+
+/// Kind of package, OSV's name for the ecosystem, ours, and how its versions are ordered.
+const LANGUAGES: [(PackageKind, &str, &str, Scheme); 8] = [
+    (PackageKind::Cargo, "crates.io", "crates.io", Scheme::Semver),
+    (PackageKind::Composer, "Packagist", "packagist", Scheme::Packagist),
+    (PackageKind::Gem, "RubyGems", "rubygems", Scheme::Rubygems),
+    (PackageKind::Golang, "Go", "go", Scheme::Go),
+    (PackageKind::Maven, "Maven", "maven", Scheme::Maven),
+    (PackageKind::Npm, "npm", "npm", Scheme::Semver),
+    (PackageKind::Nuget, "NuGet", "nuget", Scheme::Nuget),
+    (PackageKind::Python, "PyPI", "pypi", Scheme::Pep440),
+];
 
 /// Families whose OSV name is followed by a plain release.
 const RPM_FAMILIES: [(&str, &str); 7] = [

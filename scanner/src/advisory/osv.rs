@@ -82,7 +82,13 @@ pub(super) fn parse(json: &[u8]) -> Result<Parsed, serde_json::Error> {
         let ecosystem = package.package.as_ref().and_then(|package| Ecosystem::from_osv(&package.ecosystem));
         if let (Some(ecosystem), Some(name)) = (ecosystem, &package.package) {
             let stream = document.summary.as_deref().and_then(module_stream);
-            affected.extend(read_affected(&ecosystem, &name.name, package, stream));
+            let read = read_affected(&ecosystem, &name.name, package, stream);
+            if let (Some(read), "maven", Some((_, artifact))) =
+                (&read, ecosystem.as_str(), name.name.split_once(':'))
+            {
+                affected.push(Affected { package: Ecosystem::of_any_group(artifact), ..read.clone() });
+            }
+            affected.extend(read);
             covers.push(ecosystem);
         }
     }

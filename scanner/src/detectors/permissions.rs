@@ -60,7 +60,7 @@ mod tests {
         ];
         for (kind, mode, expected) in cases {
             let entry = Entry { path: b"x", kind, mode, size: 0, hash: None, target: b"" };
-            let window = Window { bytes: &[], fresh: 0..0, first: true };
+            let window = Window { bytes: &[], fresh: 0..0, first: true, offset: 0 };
             let mut found = Vec::new();
             Permissions.inspect(&entry, &window, &mut found);
             let expected: Vec<_> = expected.iter().map(|kind| Detected::Permission(*kind)).collect();

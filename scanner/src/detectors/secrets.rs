@@ -45,7 +45,7 @@ impl Detector for Secrets {
 /// Searches a text that is no file: an environment variable, a build instruction.
 pub(crate) fn search(text: &[u8]) -> Vec<Detected> {
     let mut found = Vec::new();
-    ENGINE.by_keyword(b"", &Window { bytes: text, fresh: 0..text.len(), first: true }, &mut found);
+    ENGINE.by_keyword(b"", &Window { bytes: text, fresh: 0..text.len(), first: true, offset: 0 }, &mut found);
     found
 }
 

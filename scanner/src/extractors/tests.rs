@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod languages;
+
 fn packages(path: &str, bytes: &[u8]) -> Result<Vec<String>, String> {
     let wanted: Vec<_> =
         all().iter().filter(|extractor| extractor.wants(path.as_bytes()) != Want::No).collect();
@@ -41,10 +43,12 @@ fn a_new_version_of_any_part_is_a_new_analyzer() {
     let extractors = all().iter().map(|extractor| format!("{}/{}", extractor.name(), extractor.version()));
     let detectors = crate::detectors::all().iter();
     let detectors = detectors.map(|detector| format!("{}/{}", detector.name(), detector.version()));
-    let parts: Vec<_> = extractors.chain(detectors).collect();
-    let expected = "apk/1 dpkg/1 node/1 os-release/1 python/1 rpm/1 unsupported/2 permissions/1 secrets/1";
+    let executables = format!("{}/{}", crate::executables::NAME, crate::executables::VERSION);
+    let parts: Vec<_> = extractors.chain(detectors).chain([executables]).collect();
+    let expected = "apk/1 composer/1 dotnet/1 dpkg/1 java/1 node/1 os-release/1 python/1 rpm/1 ruby/1 unsupported/2 \
+        permissions/1 secrets/1 executable/1";
     assert_eq!(parts.join(" "), expected, "raise `ANALYZER` together with this list");
-    assert_eq!(crate::layer::ANALYZER, "portcullis-layer/2");
+    assert_eq!(crate::layer::ANALYZER, "portcullis-layer/3");
 }
 
 #[test]
@@ -96,6 +100,17 @@ fn databases_are_wanted_and_look_alikes_are_not() {
         ("lib/python3/site-packages/x-1-py3.egg", true),
         ("home/breakfast.egg", false),
         ("opt/conda/conda-meta/history", true),
+        ("app/vendor/composer/installed.json", true),
+        ("app/installed.json", false),
+        ("app/app.deps.json", true),
+        ("app/deps.json", false),
+        ("app/lib/a.jar", true),
+        ("app/lib/A.JAR", true),
+        ("app/.jar", false),
+        ("usr/share/jenkins/jenkins.war", true),
+        ("usr/lib/ruby/gems/3.1.0/specifications/rack-2.2.3.gemspec", true),
+        ("usr/lib/ruby/gems/3.1.0/specifications/default/json-2.6.1.gemspec", true),
+        ("usr/lib/ruby/gems/3.1.0/gems/rack-2.2.3/rack.gemspec", false),
     ];
     for (path, wanted) in cases {
         let by = all().iter().filter(|extractor| extractor.wants(path.as_bytes()) != Want::No).count();

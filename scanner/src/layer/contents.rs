@@ -1,6 +1,7 @@
 //! What the walk does with each entry: captures databases, shows files to the detectors, and keeps the table.
 
 use crate::detectors::{self, CONTEXT_AFTER_BYTES, CONTEXT_BEFORE_BYTES, Detected, Window};
+use crate::executables::{self, Executable};
 use crate::extractors::{self, ExtractError, Extracted, Extractor, Want};
 use crate::layer::entry::{Entry, EntryKind, EntryTable, clean};
 use crate::layer::tar::{Entries, Header};
@@ -24,6 +25,7 @@ pub(crate) struct Contents {
     current: Option<Current>,
     crc: flate2::Crc,
     capture: Vec<u8>,
+    executable: Option<Executable>,
     window: WindowBuffer,
     found: Vec<Detected>,
 }
@@ -61,13 +63,17 @@ impl Contents {
             current: None,
             crc: flate2::Crc::new(),
             capture: Vec::new(),
+            executable: None,
             window: WindowBuffer::default(),
             found: Vec::new(),
         }
     }
 
     fn extract(&mut self, current: &Current, number: u32) -> Result<(), Refusal> {
-        let Some((extractor, _)) = current.extractor else { return Ok(()) };
+        let Some((extractor, _)) = current.extractor else {
+            let found = self.executable.take().and_then(Executable::finish);
+            return found.map_or(Ok(()), |found| self.told(number, executables::NAME, found));
+        };
         let max = extractor.bytes_max(&self.limits);
         let found = if usize::try_from(current.header.size).is_ok_and(|size| size <= max) {
             extractor.extract(&current.path, &self.capture)
@@ -75,18 +81,34 @@ impl Contents {
             Err(ExtractError::TooLarge { bytes: current.header.size, max })
         };
         self.capture = Vec::new();
+        self.told(number, extractor.name(), found)
+    }
+
+    fn told(
+        &mut self,
+        entry: u32,
+        extractor: &str,
+        found: Result<Extracted, ExtractError>,
+    ) -> Result<(), Refusal> {
         self.extracted_bytes += found.as_ref().map_or(256, weight);
         if self.extracted_bytes > self.limits.extracted_bytes_max {
             return Err(Refusal::TooMuchExtracted { max: self.limits.extracted_bytes_max });
         }
         let found = found.map_err(|error| error.to_string());
-        self.extractions.push(Extraction { entry: number, extractor: extractor.name().to_owned(), found });
+        self.extractions.push(Extraction { entry, extractor: extractor.to_owned(), found });
         Ok(())
     }
 
     fn inspect(&mut self, current: &Current) {
         let entry = current.entry(None);
         let window = self.window.view();
+        // A file that an extractor reads is no executable to be searched.
+        if window.first && current.extractor.is_none() && Executable::recognises(window.bytes) {
+            self.executable = Some(Executable::default());
+        }
+        if let Some(executable) = &mut self.executable {
+            executable.inspect(&window);
+        }
         for detector in detectors::all() {
             detector.inspect(&entry, &window, &mut self.found);
         }
@@ -115,6 +137,7 @@ impl Entries for Contents {
             self.file_bytes = self.file_bytes.saturating_add(header.size);
         }
         self.crc.reset();
+        self.executable = None;
         self.window.begin();
         self.current = Some(Current { header, path, target, extractor: extractor.flatten() });
         Ok(())
@@ -187,6 +210,8 @@ fn weight(extracted: &Extracted) -> usize {
 struct WindowBuffer {
     bytes: Vec<u8>,
     fresh_start: usize,
+    /// Bytes of the file before `bytes`.
+    dropped: u64,
     first: bool,
     finished: bool,
     utf16: Utf16,
@@ -210,6 +235,7 @@ impl WindowBuffer {
     fn begin(&mut self) {
         self.bytes.clear();
         self.fresh_start = 0;
+        self.dropped = 0;
         self.first = true;
         self.finished = false;
         self.utf16 = Utf16::No;
@@ -270,7 +296,12 @@ impl WindowBuffer {
 
     fn view(&self) -> Window<'_> {
         let context = if self.finished { 0 } else { CONTEXT_AFTER_BYTES };
-        Window { bytes: &self.bytes, fresh: self.fresh_start..self.bytes.len() - context, first: self.first }
+        Window {
+            bytes: &self.bytes,
+            fresh: self.fresh_start..self.bytes.len() - context,
+            first: self.first,
+            offset: self.dropped,
+        }
     }
 
     /// Makes what was shown the context of the next window.
@@ -278,6 +309,7 @@ impl WindowBuffer {
         let shown = self.bytes.len() - CONTEXT_AFTER_BYTES;
         let dropped = shown.saturating_sub(CONTEXT_BEFORE_BYTES);
         self.bytes.drain(..dropped);
+        self.dropped += dropped as u64;
         self.fresh_start = shown - dropped;
         self.first = false;
     }

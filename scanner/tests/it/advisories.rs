@@ -80,7 +80,7 @@ fn osv_versions_outside_the_spans_are_kept_and_python_names_normalised() {
         {"type":"ECOSYSTEM","events":[{"introduced":"1.0"},{"last_affected":"1.1"}]}]}]"#,
     );
     let expected = ["GHSA-1 =CVE-2026-0001 critical [1.0, 1.1] 3.0"];
-    check(&document, &Ecosystem::pypi(), "my-package-x", &expected);
+    check(&document, &Ecosystem::from_osv("PyPI").expect("known"), "my-package-x", &expected);
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn a_bound_that_cannot_be_ordered_affects_more_and_not_less() {
 #[test]
 fn withdrawn_and_foreign_documents_are_left_out_and_counted() {
     let affected = r#""affected":[{"package":{"ecosystem":"npm","name":"a"}}]"#;
-    let maven = osv(r#""affected":[{"package":{"ecosystem":"Maven","name":"a:b"}}]"#);
+    let maven = osv(r#""affected":[{"package":{"ecosystem":"Hackage","name":"a:b"}}]"#);
     let pro = osv(r#""affected":[{"package":{"ecosystem":"Ubuntu:Pro:22.04:LTS","name":"a"}}]"#);
     let mut builder = Builder::new();
     for document in [osv(&format!(r#""withdrawn":"2026-01-02T00:00:00Z",{affected}"#)), maven, pro] {

@@ -29,6 +29,7 @@ fn unknown(layers: Layers<'_>) -> Vec<&'static str> {
         Unknown::NoAdvisoryData | Unknown::NoAdvisories { .. } => None,
         Unknown::NoDistribution => Some("no distribution"),
         Unknown::NothingRecognised => Some("nothing"),
+        Unknown::UnidentifiedPackage { .. } => Some("identity"),
         Unknown::UnorderableVersion { .. } => Some("version"),
         Unknown::UnreadableLayer { .. } => Some("layer"),
         Unknown::UnsupportedDatabase { .. } => Some("unsupported"),

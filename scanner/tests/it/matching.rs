@@ -19,7 +19,7 @@ use crate::skipped;
 /// 2026-11-23.
 const NOW: i64 = 1_795_392_000;
 
-const FEEDS: [&str; 10] = [
+const FEEDS: [&str; 11] = [
     "alpine-secdb.jsonl.zst",
     "debian/changelog-fixes-bookworm.jsonl.zst",
     "debian/changelog-fixes-bullseye.jsonl.zst",
@@ -29,6 +29,7 @@ const FEEDS: [&str; 10] = [
     "osv-go.jsonl.zst",
     "osv-harvest.jsonl.zst",
     "osv-pypa.jsonl.zst",
+    "osv-rustsec.jsonl.zst",
     "retirejs.json.zst",
 ];
 
@@ -88,7 +89,17 @@ fn real_images_give_the_expected_findings() {
     let test = "real_images_give_the_expected_findings";
     let Some(data) = test_data() else { return skipped(test, "no test data") };
     let advisories = advisories(&data);
-    for stem in ["alpine-3.9", "alpine-3.10", "debian-11.11-unpatched", "app-node", "app-python"] {
+    const IMAGES: [&str; 8] = [
+        "alpine-3.9",
+        "alpine-3.10",
+        "app-go-scratch",
+        "app-java",
+        "app-node",
+        "app-python",
+        "app-rust-scratch",
+        "debian-11.11-unpatched",
+    ];
+    for stem in IMAGES {
         let expected = std::fs::read(data.join(format!("images/expected/{stem}.json"))).unwrap();
         let expected: Value = serde_json::from_slice(&expected).unwrap();
         let file =

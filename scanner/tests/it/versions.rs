@@ -83,6 +83,29 @@ fn rpm_vectors_agree() {
     check_vectors("rpm_vectors_agree", Scheme::Rpm, "redhat-versions.txt", 0);
 }
 
+#[test]
+fn maven_vectors_agree() {
+    check_vectors("maven_vectors_agree", Scheme::Maven, "maven-versions.txt", 0);
+    check_vectors("maven_vectors_agree", Scheme::Maven, "maven-versions-generated.txt", 0);
+}
+
+#[test]
+fn nuget_vectors_agree() {
+    check_vectors("nuget_vectors_agree", Scheme::Nuget, "nuget-versions.txt", 0);
+}
+
+#[test]
+fn packagist_vectors_agree() {
+    check_vectors("packagist_vectors_agree", Scheme::Packagist, "packagist-versions.txt", 0);
+    check_vectors("packagist_vectors_agree", Scheme::Packagist, "packagist-versions-generated.txt", 0);
+}
+
+#[test]
+fn rubygems_vectors_agree() {
+    check_vectors("rubygems_vectors_agree", Scheme::Rubygems, "rubygems-versions.txt", 0);
+    check_vectors("rubygems_vectors_agree", Scheme::Rubygems, "rubygems-versions-generated.txt", 0);
+}
+
 /// The refused lines order versions from before PEP 440 (`0.1-bulbasaur`). Python's own `packaging` has refused them
 /// since its release 22; a guess could call a vulnerable package clean, so they are unorderable here.
 #[test]
@@ -91,13 +114,24 @@ fn python_vectors_agree() {
     check_vectors("python_vectors_agree", Scheme::Pep440, "pypi-versions-generated.txt", 45);
 }
 
-const SCHEMES: [Scheme; 5] = [Scheme::Apk, Scheme::Dpkg, Scheme::Pep440, Scheme::Rpm, Scheme::Semver];
+const SCHEMES: [Scheme; 10] = [
+    Scheme::Apk,
+    Scheme::Dpkg,
+    Scheme::Go,
+    Scheme::Maven,
+    Scheme::Nuget,
+    Scheme::Packagist,
+    Scheme::Pep440,
+    Scheme::Rpm,
+    Scheme::Rubygems,
+    Scheme::Semver,
+];
 
 #[test]
 fn numbers_longer_than_64_bits_are_ordered_by_value() {
     let long = format!("1.{}1", "9".repeat(40));
     let longer = format!("1.{}2", "9".repeat(40));
-    for scheme in [Scheme::Apk, Scheme::Dpkg, Scheme::Rpm, Scheme::Semver] {
+    for scheme in SCHEMES.into_iter().filter(|scheme| *scheme != Scheme::Pep440) {
         assert_eq!(compare(scheme, &long, &longer), Ok(Ordering::Less), "{scheme:?}");
         assert_eq!(compare(scheme, "1.2", &longer), Ok(Ordering::Less), "{scheme:?}");
     }

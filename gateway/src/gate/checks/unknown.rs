@@ -55,6 +55,14 @@ fn tell(unknown: &Unknown) -> Option<(String, &'static str, Option<usize>)> {
             "install a released version of it",
             None,
         ),
+        Unknown::UnidentifiedPackage { package } => (
+            format!(
+                "nothing tells whose `{}` this is, and advisories name a library of that name",
+                printable(package, 200)
+            ),
+            "install an archive with its `pom.properties`, or ask for an exception for check `unknown`",
+            None,
+        ),
         // Told by the check of integrity, which no `accept-unsafe` softens.
         Unknown::UnreadableLayer { .. } => return None,
     })

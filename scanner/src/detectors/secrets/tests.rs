@@ -6,7 +6,7 @@ use crate::layer::EntryKind;
 fn rules(path: &str, text: &str) -> Vec<String> {
     let entry =
         Entry { path: path.as_bytes(), kind: EntryKind::File, mode: 0, size: 0, hash: None, target: b"" };
-    let window = Window { bytes: text.as_bytes(), fresh: 0..text.len(), first: true };
+    let window = Window { bytes: text.as_bytes(), fresh: 0..text.len(), first: true, offset: 0 };
     let mut found = Vec::new();
     Secrets.inspect(&entry, &window, &mut found);
     let rule = |detected| match detected {

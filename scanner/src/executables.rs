@@ -1,0 +1,112 @@
+//! What executables say about themselves: the modules that Go and the crates that `cargo auditable` write into them.
+//!
+//! An executable may be larger than memory allows and no path tells it, so that each is searched while its windows pass,
+//! and only what stands at a mark is kept. Packages are found by the marks themselves, not by section headers, which stand
+//! at the end of a file and which `strip` and packers remove.
+
+use crate::detectors::Window;
+use crate::extractors::{ExtractError, Extracted};
+use crate::package::Package;
+
+mod go;
+mod rust;
+
+/// Name and version in [`crate::layer::ANALYZER`]'s contract.
+pub(crate) const NAME: &str = "executable";
+/// Raised whenever the same bytes would give another answer.
+#[cfg(test)]
+pub(crate) const VERSION: u32 = 1;
+
+/// Begin of an ELF file (System V ABI, "ELF Header").
+const ELF_MAGIC: &[u8] = b"\x7fELF";
+
+/// Bytes kept at one mark. The module list of Kubernetes has 30 KB, the crates of a large program pack to 20 KB.
+const CAPTURE_BYTES_MAX: usize = 1 << 20;
+
+/// Marks followed in one executable. A program that embeds others has a few; more are made to cost memory.
+const CAPTURES_MAX: usize = 16;
+
+/// Collects what stands at the marks of one executable.
+#[derive(Default)]
+pub(crate) struct Executable {
+    captures: Vec<Capture>,
+    crates: rust::Search,
+    too_many: bool,
+}
+
+/// Which list begins at a mark.
+#[derive(Clone, Copy)]
+enum Kind {
+    Crates,
+    Modules,
+}
+
+struct Capture {
+    kind: Kind,
+    bytes: Vec<u8>,
+}
+
+impl Executable {
+    /// Whether the first bytes are those of an executable.
+    pub(crate) fn recognises(first: &[u8]) -> bool {
+        first.starts_with(ELF_MAGIC)
+    }
+
+    /// Searches the fresh part of a window; lists that begin near its end go on in the next.
+    pub(crate) fn inspect(&mut self, window: &Window<'_>) {
+        for capture in &mut self.captures {
+            let room = CAPTURE_BYTES_MAX - capture.bytes.len();
+            let fresh = &window.bytes[window.fresh.clone()];
+            capture.bytes.extend_from_slice(&fresh[..fresh.len().min(room)]);
+        }
+        let known = self.captures.len();
+        for at in go::marks(window) {
+            self.keep(Kind::Modules, window, at);
+        }
+        let mut crates = std::mem::take(&mut self.crates);
+        crates.for_each_mark(window, &mut |at| self.keep(Kind::Crates, window, at));
+        self.crates = crates;
+        debug_assert!(known <= self.captures.len());
+    }
+
+    fn keep(&mut self, kind: Kind, window: &Window<'_>, at: usize) {
+        if self.captures.len() >= CAPTURES_MAX {
+            self.too_many = true;
+            return;
+        }
+        self.captures.push(Capture { kind, bytes: window.bytes[at..window.fresh.end].to_vec() });
+    }
+
+    /// What was found; `None` when there was no mark.
+    pub(crate) fn finish(self) -> Option<Result<Extracted, ExtractError>> {
+        if self.too_many || self.crates.exhausted() {
+            return Some(Err(malformed("more marks of package lists than can be followed")));
+        }
+        let mut packages: Vec<Package> = Vec::new();
+        let mut marked = false;
+        for capture in &self.captures {
+            let found = match capture.kind {
+                Kind::Crates => rust::packages(&capture.bytes).map(Some),
+                Kind::Modules => go::packages(&capture.bytes),
+            };
+            match found {
+                Ok(None) => {}
+                Ok(Some(found)) => {
+                    marked = true;
+                    packages.extend(found);
+                }
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        packages.sort();
+        packages.dedup();
+        marked.then_some(Ok(Extracted::Packages(packages)))
+    }
+}
+
+fn malformed(problem: impl Into<String>) -> ExtractError {
+    ExtractError::Malformed { expected: "an executable with a package list", problem: problem.into() }
+}
+
+#[cfg(test)]
+mod tests;

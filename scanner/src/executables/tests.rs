@@ -1,0 +1,129 @@
+//! Which lists are found in executables, wherever the windows cut them, and which are refused.
+
+use super::*;
+
+/// Shows a file in windows of `fresh` new bytes.
+fn inspect(file: &[u8], fresh: usize) -> Option<Result<Vec<String>, String>> {
+    let mut executable = Executable::default();
+    let mut start = 0;
+    while start < file.len() {
+        let end = (start + fresh).min(file.len());
+        let (from, to) = (start.saturating_sub(1024), (end + (16 << 10)).min(file.len()));
+        let window = Window {
+            bytes: &file[from..to],
+            fresh: start - from..end - from,
+            first: start == 0,
+            offset: from as u64,
+        };
+        executable.inspect(&window);
+        start = end;
+    }
+    executable.finish().map(|found| match found {
+        Ok(Extracted::Packages(packages)) => {
+            Ok(packages.iter().map(|package| format!("{} {}", package.name, package.version)).collect())
+        }
+        Ok(other) => Err(format!("{other:?}")),
+        Err(error) => Err(error.to_string()),
+    })
+}
+
+fn go(version: &str, modules: &str) -> Vec<u8> {
+    let length = |text: &[u8]| {
+        vec![
+            u8::try_from(text.len() & 0x7f).expect("7 bits") | 0x80,
+            u8::try_from(text.len() >> 7).expect("short"),
+        ]
+    };
+    let framed = [&[b'<'; 16][..], modules.as_bytes(), &[b'>'; 16]].concat();
+    let header = [&b"\xff Go buildinf:\x08\x02"[..], &[0; 16]].concat();
+    [header, length(version.as_bytes()), version.into(), length(&framed), framed].concat()
+}
+
+fn packed(list: &str, level: flate2::Compression) -> Vec<u8> {
+    let mut packer = flate2::write::ZlibEncoder::new(Vec::new(), level);
+    std::io::Write::write_all(&mut packer, list.as_bytes()).expect("memory");
+    packer.finish().expect("memory")
+}
+
+const MODULES: &str = "path\texample.com/a\nmod\texample.com/a\t(devel)\t\ndep\tgithub.com/b/b\tv1.2.0\th1:x=\n\
+    dep\tgithub.com/c/c\tv0.1.0\n=>\tgithub.com/d/c\tv0.2.0\th1:y=\ndep\tgithub.com/e/e\tv3.0.0\n=>\t./e\t\t\nbuild\t-x=y\n";
+
+#[test]
+fn modules_and_crates_are_found_wherever_windows_cut_them() {
+    let list =
+        r#"{"packages":[{"name":"a","version":"1.0.0"},{"name":"cc","version":"1.1.0","kind":"build"}]}"#;
+    let modules = [
+        "example.com/a (devel)",
+        "github.com/b/b v1.2.0",
+        "github.com/d/c v0.2.0",
+        "github.com/e/e (devel)",
+        "stdlib go1.22.3",
+    ];
+    for place in [64, 4096 - 16, 4096, 5 * 4096 + 160] {
+        for fresh in [4096, 100_000] {
+            let file = [vec![b'x'; place], go("go1.22.3", MODULES), vec![0; 9]].concat();
+            assert_eq!(
+                inspect(&file, fresh),
+                Some(Ok(modules.map(str::to_owned).to_vec())),
+                "{place} {fresh}"
+            );
+            for level in
+                [flate2::Compression::none(), flate2::Compression::fast(), flate2::Compression::best()]
+            {
+                let file = [vec![b'x'; place + 3], packed(list, level), vec![0; 99]].concat();
+                assert_eq!(inspect(&file, fresh), Some(Ok(vec!["a 1.0.0".to_owned()])), "{place} {level:?}");
+            }
+            let long: Vec<_> = (0..900)
+                .map(|number| {
+                    format!(r#"{{"name":"crate-{}","version":"1.{number}.0"}}"#, number * 7919 % 1000)
+                })
+                .collect();
+            let long = format!(r#"{{"packages":[{}]}}"#, long.join(","));
+            let file = [vec![b'x'; place], packed(&long, flate2::Compression::best())].concat();
+            assert_eq!(
+                inspect(&file, fresh).and_then(Result::ok).map(|found| found.len()),
+                Some(900),
+                "{place}"
+            );
+        }
+    }
+}
+
+#[test]
+fn marks_without_lists_are_passed_over_and_broken_lists_are_not() {
+    let nothing: [&[u8]; 4] =
+        [b"\x7fELF", b"the text \xff Go buildinf: in a tool", &[b'x'; 70_000], &[0x78, 0x9c].repeat(40_000)];
+    for file in nothing {
+        assert_eq!(inspect(file, 4096), None, "{:?}", &file[..4]);
+    }
+    let at_a_multiple = [&b"\xff Go buildinf:"[..], b"%s and more text that follows the mark"].concat();
+    assert_eq!(inspect(&at_a_multiple, 4096), None);
+    let old = [&b"\xff Go buildinf:\x08\x00"[..], &[0; 32]].concat();
+    let cut = go("go1.22.3", MODULES)[..60].to_vec();
+    let orphan = go("go1.22.3", "=>\ta\tv1\n");
+    let broken = packed(r#"{"packages":[{"name":"a","version":"1.0.0"}"#, flate2::Compression::best());
+    let cut_list = packed(r#"{"packages":[{"name":"a","version":"1.0.0"}]}"#, flate2::Compression::none())
+        [..40]
+        .to_vec();
+    let many = go("go1.22.3", MODULES[..40].trim_end()).repeat(1);
+    let many: Vec<u8> =
+        std::iter::repeat_n([many.clone(), vec![0; 16 - many.len() % 16]].concat(), 40).flatten().collect();
+    for (file, expected) in [
+        (&old, "older than 1.18"),
+        (&cut, "cut short"),
+        (&orphan, "a replacement of no module"),
+        (&broken, "EOF while parsing"),
+        (&cut_list, "broken or too large"),
+        (&many, "more marks"),
+    ] {
+        let Some(Err(error)) = inspect(file, 4096) else { panic!("{expected}") };
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn a_list_that_unpacks_beyond_its_bound_is_refused() {
+    let bomb = format!(r#"{{"packages":[{}]}}"#, " ".repeat(9 << 20));
+    let Some(Err(error)) = inspect(&packed(&bomb, flate2::Compression::best()), 128 << 10) else { panic!() };
+    assert!(error.contains("more than 8388608"), "{error}");
+}
