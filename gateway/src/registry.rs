@@ -9,6 +9,7 @@ mod manifests;
 mod path;
 mod referrers;
 mod tags;
+mod trust;
 mod uploads;
 mod warm;
 mod withdrawals;
@@ -231,7 +232,8 @@ impl Registry {
                 Target::Blob(name, _)
                 | Target::Manifest(name, _)
                 | Target::Referrers(name, _)
-                | Target::Tags(name),
+                | Target::Tags(name)
+                | Target::Trust(name, _),
             ) => Wanted::Repository(name, Action::Pull),
             _ => Wanted::Anything,
         };
@@ -266,6 +268,7 @@ impl Registry {
             }
             (Target::Referrers(name, digest), _) if reads => referrers::list(&request, name, digest).await,
             (Target::Tags(name), _) if reads => tags::list(&request, name),
+            (Target::Trust(gun, file), _) if reads => trust::read(&request, gun, file).await,
             (Target::Upload(name, id), _) if reads => uploads::status(&request, name, id),
             (Target::Upload(name, id), &Method::PATCH) => uploads::patch(&request, name, id, body).await,
             (Target::Upload(name, id), &Method::PUT) => uploads::put(&request, name, id, body).await,

@@ -5,6 +5,7 @@ mod architecture;
 mod attacks;
 mod clients_cosign;
 mod clients_docker;
+mod clients_notary;
 mod clients_notation;
 mod clients_oras_crane;
 mod clients_skopeo_podman_buildah;

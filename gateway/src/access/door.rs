@@ -13,7 +13,8 @@ use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use serde::Serialize;
 
 use super::challenge::parse_scopes;
-use super::{Access, AuthenticateError, Caller, Wanted, authenticate};
+use super::token::SCOPES_MAX;
+use super::{Access, AuthenticateError, Caller, TokenScope, Wanted, authenticate};
 
 /// Longest form of a token request, in bytes: a password, and the scopes of a push that mounts.
 const FORM_BYTES_MAX: usize = 16 * 1024;
@@ -117,11 +118,23 @@ fn value<'a>(parameters: &'a Parameters, name: &str) -> Option<&'a str> {
 fn issue(access: &Access, caller: &Caller, parameters: &Parameters) -> Response {
     let scopes = parameters.iter().filter(|(key, _)| key == "scope").map(|(_, value)| value.as_str());
     let now = access.clock.now();
-    let token = access.issue(caller, &parse_scopes(scopes), now);
+    let token = access.issue(caller, &with_own_names(parse_scopes(scopes), &access.service), now);
     let issued_at = jiff::Timestamp::from_second(now).map(|time| time.to_string()).unwrap_or_default();
     let answer =
         Issued { token: &token, access_token: &token, expires_in: access.token_lifetime_seconds, issued_at };
     json(StatusCode::OK, &answer)
+}
+
+/// Clients of Notary v1 ask for `registry.example/app` where those of the registry ask for `app`.
+fn with_own_names(mut scope: TokenScope, service: &str) -> TokenScope {
+    let own = scope.repositories.iter().filter_map(|(name, action)| {
+        let name = name.strip_prefix(service)?.strip_prefix('/')?;
+        Some((name.to_owned(), *action))
+    });
+    let own: Vec<_> = own.collect();
+    scope.repositories.extend(own);
+    scope.repositories.truncate(SCOPES_MAX);
+    scope
 }
 
 fn unauthorized(error: AuthenticateError, headers: &HeaderMap, access: &Access) -> Response {

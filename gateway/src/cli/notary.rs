@@ -1,9 +1,9 @@
 //! `portcullis notary …`: brings the metadata of Notary v1 (Docker content trust) into a registry, shows what it says,
 //! and signs anew what it vouches for.
 
-mod import;
-mod resign;
-mod show;
+pub mod import;
+pub mod resign;
+pub mod show;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use keys::notary::{
-    COLLECTION_TAG, Collection, NotaryError, NotaryTrust, Repository, Seen, collection_files,
+    COLLECTION_TAG, Collection, Gun, NotaryError, NotaryTrust, Repository, Seen, collection_files,
 };
 use keys::trust_store::Vouches;
 use keys::verify::Rejection;
@@ -135,6 +135,20 @@ impl Judge {
             }
         }
         Ok(all)
+    }
+
+    /// The repository here that signers call `gun`, as far as the registry's name and the policy tell.
+    pub fn repository_of(&self, gun: &str) -> Option<String> {
+        let own = |name: &str| name.strip_prefix(&format!("{}/", self.registry)).map(str::to_owned);
+        let policy = self.policy.load();
+        let remapped = trusted(&policy).find_map(|trust| match &trust.gun {
+            Gun::Remap { prefix, signed_prefix } => {
+                let remap = Gun::Remap { prefix: signed_prefix.clone(), signed_prefix: prefix.clone() };
+                remap.of(gun).as_deref().and_then(own)
+            }
+            Gun::Is(_) | Gun::Own => None,
+        });
+        own(gun).or(remapped)
     }
 
     /// Weighs a manifest that is itself a collection.

@@ -7,6 +7,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
+use keys::notary::{COLLECTION_TAG, COLLECTION_TYPE};
 
 use super::error::{ApiError, Code};
 use super::path::{self, Reference};
@@ -93,7 +94,11 @@ fn find_for_producer(asked: &Asked<'_>, name: &str, reference: &Reference) -> Re
 }
 
 /// What consumers see: what was released. Where something else stands, they are told why they cannot have it.
-fn find_for_consumer(asked: &Asked<'_>, name: &str, reference: &Reference) -> Result<ManifestRow, ApiError> {
+pub(super) fn find_for_consumer(
+    asked: &Asked<'_>,
+    name: &str,
+    reference: &Reference,
+) -> Result<ManifestRow, ApiError> {
     asked.registry.records.read(|connection| {
         let (released, staged) = match reference {
             Reference::Digest(digest) => (Some(digest.to_string()), None),
@@ -308,7 +313,11 @@ fn is_signature(manifest: &Manifest, tags: &[String]) -> bool {
     let tagged = !tags.is_empty() && tags.iter().all(of_digest);
     let untagged_referrer = tags.is_empty() && manifest.subject.is_some() && cannot_run;
     let simple = manifest.blobs().skip(1).all(|blob| !manifest::is_file_system_layer(&blob.media_type));
-    untagged_referrer || (tagged && (cannot_run || listed || simple))
+    // Who signs by Notary v1 brings the metadata.
+    let collection = cannot_run
+        && manifest.referrer_type() == Some(COLLECTION_TYPE)
+        && tags.iter().all(|tag| tag == COLLECTION_TAG);
+    collection || untagged_referrer || (tagged && (cannot_run || listed || simple))
 }
 
 /// DELETE: by digest the manifest and its tags, by tag the tag alone.

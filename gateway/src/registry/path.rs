@@ -1,6 +1,8 @@
 //! Splits a path under `/v2/` from the right into repository, kind and reference: a repository may itself be named
 //! `blobs` or `manifests`.
 
+use keys::notary::Document;
+
 use crate::digest::{Digest, DigestError};
 
 /// Longest repository name, in bytes: the common client limit that the distribution spec mentions.
@@ -23,12 +25,25 @@ pub(super) enum Target<'a> {
     Referrers(&'a str, Digest),
     /// `/v2/<name>/tags/list`
     Tags(&'a str),
+    /// `/v2/<gun>/_trust/tuf/<file>`, `<gun>` being the signers' name, as yet unread.
+    Trust(&'a str, TrustFile),
     /// `/v2/<name>/blobs/uploads/<id>`
     Upload(&'a str, &'a str),
     /// `/v2/<name>/blobs/uploads/`
     Uploads(&'a str),
     /// `/v2/<name>/_portcullis/withdrawals/<digest>`
     Withdrawal(&'a str, Digest),
+}
+
+/// How a file of Notary v1 is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum TrustFile {
+    /// `targets/releases.<hex>.json`
+    ByDigest(Document, String),
+    /// `2.root.json`
+    ByVersion(Document, u64),
+    /// `root.json`
+    Latest(Document),
 }
 
 /// How a manifest is named.
@@ -77,6 +92,10 @@ pub(super) fn parse(path: &str) -> Result<Target<'_>, PathError> {
         "_catalog" => return Ok(Target::Catalog),
         _ => {}
     }
+    // No repository's name has a part that begins with `_`, so this cannot be one's.
+    if let Some((gun, file)) = path.split_once("/_trust/tuf/") {
+        return Ok(Target::Trust(gun, trust_file(file).ok_or(PathError::Unknown)?));
+    }
     let (rest, last) = path.rsplit_once('/').ok_or(PathError::Unknown)?;
     let (before, middle) = rest.rsplit_once('/').unwrap_or(("", rest));
     match middle {
@@ -98,6 +117,29 @@ pub(super) fn parse(path: &str) -> Result<Target<'_>, PathError> {
         "tags" if last == "list" => Ok(Target::Tags(repository(before)?)),
         _ => Err(PathError::Unknown),
     }
+}
+
+/// A file of Notary v1: latest, by the SHA-256 of its bytes, or by its version.
+fn trust_file(name: &str) -> Option<TrustFile> {
+    if let Some(document) = Document::from_file_name(name) {
+        return Some(match document {
+            Document::RootVersion(version) => TrustFile::ByVersion(Document::Root, version),
+            document => TrustFile::Latest(document),
+        });
+    }
+    let stem = name.strip_suffix(".json")?;
+    let whole = |role: &str| {
+        let document = Document::from_file_name(&format!("{role}.json"))?;
+        (!matches!(document, Document::RootVersion(_))).then_some(document)
+    };
+    if let Some((role, hex)) = stem.rsplit_once('.')
+        && Digest::parse(&format!("sha256:{hex}")).is_ok()
+    {
+        return Some(TrustFile::ByDigest(whole(role)?, hex.to_owned()));
+    }
+    let (version, role) = stem.split_once('.')?;
+    let number = version.parse().ok().filter(|number: &u64| *number > 0 && number.to_string() == version)?;
+    Some(TrustFile::ByVersion(whole(role)?, number))
 }
 
 /// A repository name: `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*` between slashes (distribution-spec "Pulling manifests").
@@ -149,6 +191,7 @@ mod tests {
     fn paths_split_from_the_right() {
         let digest = || Digest::parse(DIGEST).unwrap();
         let tag = |name| Reference::Tag(String::from(name));
+        let releases = || Document::from_file_name("targets/releases.json").unwrap();
         for (path, expected) in [
             (String::new(), Target::Base),
             ("_catalog".into(), Target::Catalog),
@@ -159,6 +202,20 @@ mod tests {
             (format!("a/blobs/{}", DIGEST.replace(':', "%3A")), Target::Blob("a", digest())),
             (format!("a/referrers/{DIGEST}"), Target::Referrers("a", digest())),
             (format!("a/b/_portcullis/withdrawals/{DIGEST}"), Target::Withdrawal("a/b", digest())),
+            (
+                "r.example:5000/a/_trust/tuf/root.json".into(),
+                Target::Trust("r.example:5000/a", TrustFile::Latest(Document::Root)),
+            ),
+            ("a/_trust/tuf/2.root.json".into(), Target::Trust("a", TrustFile::ByVersion(Document::Root, 2))),
+            (
+                "a/_trust/tuf/3.snapshot.json".into(),
+                Target::Trust("a", TrustFile::ByVersion(Document::Snapshot, 3)),
+            ),
+            (
+                format!("a/_trust/tuf/targets/releases.{}.json", digest().hex()),
+                Target::Trust("a", TrustFile::ByDigest(releases(), digest().hex().to_owned())),
+            ),
+            ("a/_trust/tuf/targets/releases.json".into(), Target::Trust("a", TrustFile::Latest(releases()))),
             ("a/blobs/uploads/".into(), Target::Uploads("a")),
             ("a/blobs/uploads".into(), Target::Uploads("a")),
             ("a/blobs/uploads/0f".into(), Target::Upload("a", "0f")),
@@ -196,6 +253,15 @@ mod tests {
             "a/referrers/latest",
             "a/_portcullis/withdrawals/latest",
             "_portcullis/withdrawals/latest",
+            "a/_trust/tuf/",
+            "a/_trust/tuf/root",
+            "a/_trust/tuf/0.root.json",
+            "a/_trust/tuf/1.2.root.json",
+            "a/_trust/tuf/other.json",
+            "a/_trust/tuf/../root.json",
+            "a/_trust/tuf/targets/../../x.json",
+            "a/_trust/tuf/root.abc.json",
+            "a/_trust/tuf/snapshot.key",
             "a/b/c",
         ] {
             assert!(parse(path).is_err(), "{path}");

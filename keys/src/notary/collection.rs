@@ -209,6 +209,11 @@ pub mod unverified {
         Ok(version)
     }
 
+    /// Which version any file says it is of.
+    pub fn version(document: Document, bytes: &[u8]) -> Result<u64, NotaryError> {
+        Envelope::read(document, bytes)?.version()
+    }
+
     /// The ids of the root keys in a root file, to be compared with what its signer prints.
     pub fn root_keys(bytes: &[u8]) -> Result<Vec<RootKey>, NotaryError> {
         let root = Envelope::read(Document::Root, bytes)?.root()?.root;

@@ -247,6 +247,11 @@ impl Envelope {
         Ok(Targets { version, expires, targets, delegations: read })
     }
 
+    /// As it says, whatever its type.
+    pub(super) fn version(&self) -> Result<u64, NotaryError> {
+        Ok(typed::<Common>(&self.document, &self.signed)?.version)
+    }
+
     fn common(&self, type_: &'static str) -> Result<Common, NotaryError> {
         let common: Common = typed(&self.document, &self.signed)?;
         if common._type != type_ {

@@ -306,6 +306,48 @@ async fn a_push_of_metadata_asks_about_all_that_waits_in_its_repository() {
     }
 }
 
+#[tokio::test]
+async fn clients_of_old_read_the_metadata_that_was_released_and_no_other() {
+    let mut state = repository(&[]);
+    state.targets.delegations.push(Targets::new("targets/releases", NOW + DAY));
+    let fixture = under(&keys(&state.pin()));
+    let first = state.files();
+    push_files(&fixture, "app", &first).await;
+    let gun = "/v2/registry.example/app/_trust/tuf";
+    let hash = |bytes: &[u8]| crate::digest::Digest::sha256_of(bytes).hex().to_owned();
+    let mut junk = Repository::new("registry.example/app", NOW);
+    junk.timestamp.version = 99;
+    push_files(&fixture, "app", &junk.files()).await;
+    for role in ["root", "timestamp", "snapshot", "targets", "targets/releases"] {
+        let bytes = &first[&format!("{role}.json")];
+        for path in [
+            format!("{gun}/{role}.json"),
+            format!("{gun}/{role}.{}.json", hash(bytes)),
+            format!("{gun}/1.{role}.json"),
+        ] {
+            let answer = fixture.get(As::Consumer, &path).await.expect(200);
+            assert_eq!(&answer.body[..], &bytes[..], "{path}");
+            let _ = fixture.get(As::Nobody, &path).await.expect_error(401, "UNAUTHORIZED");
+        }
+        let _ = fixture.get(As::Consumer, &format!("{gun}/2.{role}.json")).await.expect(404);
+        let _ = fixture.get(As::Consumer, &format!("{gun}/{role}.{}.json", hash(b"x"))).await.expect(404);
+    }
+    for path in [
+        format!("{gun}/targets/qa.json"),
+        "/v2/registry.example/other/_trust/tuf/root.json".to_owned(),
+        "/v2/elsewhere.example/app/_trust/tuf/root.json".to_owned(),
+        "/v2/app/_trust/tuf/root.json".to_owned(),
+        "/v2/registry.example/_trust/tuf/root.json".to_owned(),
+    ] {
+        let _ = fixture.get(As::Consumer, &path).await.expect(404);
+    }
+    let path = format!("{gun}/root.json");
+    let _ = fixture.call(As::Admin, http::Method::PUT, &path, Vec::new()).await.expect(405);
+    // What no longer verifies is no longer read.
+    fixture.clock.advance(366 * DAY);
+    let _ = fixture.get(As::Consumer, &path).await.expect_error(403, "DENIED");
+}
+
 #[test]
 fn a_notary_identity_that_pins_nothing_is_no_policy() {
     let id = "ab".repeat(32);
