@@ -95,7 +95,7 @@ fn installed(name: &str) -> ImagePackage {
         module: None,
         vendor: None,
     };
-    ImagePackage { package, path: "var/lib/dpkg/status".to_owned(), layer: 0 }
+    ImagePackage { package, path: "var/lib/dpkg/status".to_owned(), layer: 0, owned: false }
 }
 
 criterion_group!(benches, advisory);

@@ -62,8 +62,27 @@ pub enum Extracted {
     Distribution(Distribution),
     /// Packages that are installed; empty when the file lists none.
     Packages(Vec<Package>),
+    /// A system's packages, with those of their files that may hold packages of a language.
+    System {
+        /// As in [`Extracted::Packages`].
+        packages: Vec<Package>,
+        /// Which package (an index), and the file's path.
+        owned: Vec<(u32, String)>,
+    },
+    /// Such files of one package, where they are listed by themselves.
+    Owned(Vec<String>),
     /// A package database that cannot be read yet: what it lists is unknown.
     Unsupported,
+}
+
+impl Extracted {
+    /// Packages that are installed, if this is a list of such.
+    pub fn packages(&self) -> Option<&[Package]> {
+        match self {
+            Self::Packages(packages) | Self::System { packages, .. } => Some(packages),
+            Self::Distribution(_) | Self::Owned(_) | Self::Unsupported => None,
+        }
+    }
 }
 
 /// Why a file that should list packages could not be read. The image is then unknown, never clean.
@@ -120,6 +139,28 @@ pub fn all() -> &'static [&'static dyn Extractor] {
         &ruby::Ruby,
         &unsupported::Unsupported,
     ]
+}
+
+/// Whether a file may hold packages of a language, by its path: it is worth knowing that a system's package owns it. All
+/// others, most of a distribution, are not kept.
+fn may_hold_packages(path: &[u8]) -> bool {
+    let languages: [&dyn Extractor; 6] =
+        [&composer::Composer, &dotnet::Dotnet, &java::Java, &node::Node, &python::Python, &ruby::Ruby];
+    may_be_executable(path) || languages.iter().any(|language| language.wants(path) != Want::No)
+}
+
+/// Programs have no ending, and stand in few places.
+fn may_be_executable(path: &[u8]) -> bool {
+    let Some(slash) = path.iter().rposition(|&byte| byte == b'/') else { return false };
+    let (folder, name) = (&path[..slash], &path[slash + 1..]);
+    let place = |place: &[u8]| memchr::memmem::find(folder, place).is_some();
+    let program = [&b"bin"[..], b"libexec", b"games", b"lib"].into_iter().any(place);
+    program && !name.contains(&b'.') && !folder.starts_with(b"usr/share") && !folder.starts_with(b"etc")
+}
+
+/// A path as databases write it, without what begins it in the archive's.
+fn relative(path: &str) -> &str {
+    path.trim_start_matches('.').trim_start_matches('/')
 }
 
 /// Bytes of a name or version; the longest real ones are below 220.

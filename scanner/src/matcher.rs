@@ -36,8 +36,12 @@ pub fn match_packages(
     let mut uncovered: BTreeMap<String, usize> = BTreeMap::new();
     let mut findings: BTreeMap<(String, Package), Finding> = BTreeMap::new();
     let owned = OwnedModules::new(distribution, packages, advisories);
-    for package in packages.iter().filter(|package| !owned.holds(package)) {
+    for package in packages.iter().filter(|package| !package.owned && !owned.holds(package)) {
         let ecosystem = Ecosystem::of_package(package.package.kind, distribution);
+        if let Some(vendor) = foreign(package, ecosystem.as_ref()) {
+            *uncovered.entry(vendor).or_default() += 1;
+            continue;
+        }
         let covered = ecosystem.as_ref().is_some_and(|ecosystem| advisories.covers(ecosystem));
         if !covered && (distribution.is_some() || !of_system(package)) {
             *uncovered.entry(ecosystem_name(package, distribution)).or_default() += 1;
@@ -71,6 +75,13 @@ pub fn match_packages(
         b.severity.cmp(&a.severity).then_with(|| a.package.cmp(&b.package)).then_with(|| a.id.cmp(&b.id))
     });
     Matched { findings, unknown: unknown.into_iter().collect() }
+}
+
+/// Whose build it is, when not the distribution's.
+fn foreign(package: &ImagePackage, ecosystem: Option<&Ecosystem>) -> Option<String> {
+    let ecosystem = ecosystem.filter(|ecosystem| ecosystem.is_foreign(&package.package))?;
+    let vendor = package.package.vendor.as_deref().unwrap_or_default();
+    Some(format!("{ecosystem}, built by {vendor}"))
 }
 
 /// How an ecosystem that nobody covers is called in the report: `debian 12`, `amzn 2023`, `npm`.

@@ -38,6 +38,10 @@ pub struct ImagePackage {
     pub path: String,
     /// The first layer in which this name and version stand.
     pub layer: usize,
+    /// A package of a language whose file a package of the distribution installed, and that is still that file: the
+    /// distribution backports fixes, so that its advisories judge it, and the language's do not.
+    #[serde(default)]
+    pub owned: bool,
 }
 
 /// A reason why "no finding" does not mean "clean".

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::package::{Distribution, PackageKind};
+use crate::package::{Distribution, Package, PackageKind};
 use crate::versions::Scheme;
 
 /// `debian:12`, `ubuntu:24.04`, `alpine:3.20`, `almalinux:9`, `suse:15.4`, `wolfi`, `npm`, `go`. Only ecosystems whose versions we can order have
@@ -191,6 +191,24 @@ impl Ecosystem {
             }
             _ => false,
         }
+    }
+
+    /// Was this package built by someone else than the distribution? Its advisories say nothing about such builds, nor
+    /// about what is in them. Told by the vendor that rpm packages bear; one without any passes as the distribution's.
+    pub fn is_foreign(&self, package: &Package) -> bool {
+        let builders: &[&str] = match self.family() {
+            "almalinux" => &["AlmaLinux"],
+            "amazon" => &["Amazon"],
+            "azurelinux" => &["Microsoft"],
+            "mageia" => &["Mageia"],
+            "opensuse" | "suse" => &["SUSE", "obs://build.suse.de"],
+            "oracle" => &["Oracle"],
+            "photon" => &["VMware", "Broadcom"],
+            "redhat" => &["Red Hat"],
+            "rocky" => &["Rocky"],
+            _ => return false,
+        };
+        package.vendor.as_ref().is_some_and(|vendor| !builders.iter().any(|builder| vendor.contains(builder)))
     }
 
     /// Is this only a part of a package's name? A Java archive often tells its artifact and not its group.

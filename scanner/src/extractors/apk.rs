@@ -1,6 +1,8 @@
 //! Alpine packages: the `installed` database of apk.
 
-use crate::extractors::{ExtractError, Extracted, Extractor, Want, ends_with, field, text};
+use crate::extractors::{
+    ExtractError, Extracted, Extractor, Want, ends_with, field, may_hold_packages, text,
+};
 use crate::package::{Package, PackageKind, SourcePackage};
 
 /// Reads `lib/apk/db/installed`, which newer releases keep under `usr`.
@@ -12,7 +14,7 @@ impl Extractor for Apk {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn wants(&self, path: &[u8]) -> Want {
@@ -21,16 +23,20 @@ impl Extractor for Apk {
 
     fn extract(&self, _path: &[u8], bytes: &[u8]) -> Result<Extracted, ExtractError> {
         let text = text(bytes);
-        let mut packages = Vec::new();
+        let (mut packages, mut owned) = (Vec::new(), Vec::new());
         let mut record = Record::default();
         for line in text.lines().map(|line| line.trim_end_matches('\r')).chain([""]) {
             if line.is_empty() {
-                packages.extend(std::mem::take(&mut record).package()?);
+                let mut record = std::mem::take(&mut record);
+                let number =
+                    u32::try_from(packages.len()).expect("fewer packages than bytes in a bounded file");
+                owned.extend(std::mem::take(&mut record.owned).into_iter().map(|path| (number, path)));
+                packages.extend(record.package()?);
             } else {
                 record.line(line)?;
             }
         }
-        Ok(Extracted::Packages(packages))
+        Ok(Extracted::System { packages, owned })
     }
 }
 
@@ -42,6 +48,8 @@ struct Record<'t> {
     version: Option<&'t str>,
     architecture: Option<&'t str>,
     origin: Option<&'t str>,
+    folder: &'t str,
+    owned: Vec<String>,
 }
 
 impl<'t> Record<'t> {
@@ -55,6 +63,17 @@ impl<'t> Record<'t> {
             "V" => &mut self.version,
             "A" => &mut self.architecture,
             "o" => &mut self.origin,
+            "F" => {
+                self.folder = value;
+                return Ok(());
+            }
+            "R" => {
+                let path = format!("{}/{value}", self.folder);
+                if may_hold_packages(path.as_bytes()) {
+                    self.owned.push(path);
+                }
+                return Ok(());
+            }
             _ => return Ok(()),
         };
         if slot.replace(value).is_some() {

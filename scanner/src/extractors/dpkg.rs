@@ -1,6 +1,9 @@
-//! Debian packages: `var/lib/dpkg/status` and, in images without dpkg, one file a package in `status.d`.
+//! Debian packages: `var/lib/dpkg/status` and, in images without dpkg, one file a package in `status.d`; and the lists of
+//! their files.
 
-use crate::extractors::{ExtractError, Extracted, Extractor, Want, ends_with, field, text};
+use crate::extractors::{
+    ExtractError, Extracted, Extractor, Want, ends_with, field, may_hold_packages, relative, text,
+};
 use crate::package::{Package, PackageKind, SourcePackage};
 
 /// Reads dpkg's status (dpkg-query(1), deb-control(5)).
@@ -12,15 +15,23 @@ impl Extractor for Dpkg {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn wants(&self, path: &[u8]) -> Want {
-        if ends_with(path, b"dpkg/status") || is_status_d(path) { Want::Content } else { Want::No }
+        let wanted = ends_with(path, b"dpkg/status") || is_status_d(path) || is_file_list(path);
+        if wanted { Want::Content } else { Want::No }
     }
 
     fn extract(&self, path: &[u8], bytes: &[u8]) -> Result<Extracted, ExtractError> {
         let text = text(bytes);
+        if is_file_list(path) {
+            // A checksum and two spaces stand before each path of `.md5sums`.
+            let paths =
+                text.lines().map(|line| relative(line.split_once("  ").map_or(line, |(_, path)| path)));
+            let owned = paths.filter(|path| may_hold_packages(path.as_bytes())).map(str::to_owned);
+            return Ok(Extracted::Owned(owned.collect()));
+        }
         // A file of `status.d` is one package's control file and may lack the state.
         let default_state = is_status_d(path).then_some("installed");
         let mut packages = Vec::new();
@@ -36,6 +47,14 @@ fn is_status_d(path: &[u8]) -> bool {
     let Some(slash) = path.iter().rposition(|&byte| byte == b'/') else { return false };
     let (directory, name) = (&path[..slash], &path[slash + 1..]);
     ends_with(directory, b"dpkg/status.d") && !name.ends_with(b".md5sums")
+}
+
+/// `info/NAME.list`, and in `status.d` the checksums, which name the same files.
+fn is_file_list(path: &[u8]) -> bool {
+    let Some(slash) = path.iter().rposition(|&byte| byte == b'/') else { return false };
+    let (directory, name) = (&path[..slash], &path[slash + 1..]);
+    (ends_with(directory, b"dpkg/info") && name.ends_with(b".list"))
+        || (ends_with(directory, b"dpkg/status.d") && name.ends_with(b".md5sums"))
 }
 
 /// The fields of one package that matter here.

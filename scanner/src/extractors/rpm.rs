@@ -29,7 +29,7 @@ impl Extractor for Rpm {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn wants(&self, path: &[u8]) -> Want {
@@ -51,9 +51,12 @@ impl Extractor for Rpm {
         if path.ends_with(b"-wal") {
             return without_changes(bytes);
         }
-        let mut packages = Vec::new();
+        let (mut packages, mut owned) = (Vec::new(), Vec::new());
         let mut add = |blob: &[u8]| -> Result<(), ExtractError> {
-            packages.extend(header::package(blob)?);
+            let Some((package, files)) = header::package(blob)? else { return Ok(()) };
+            let number = u32::try_from(packages.len()).expect("fewer packages than bytes in a bounded file");
+            packages.push(package);
+            owned.extend(files.into_iter().map(|path| (number, path)));
             Ok(())
         };
         // By content, not by name: rpm itself converts one format into another under the old name.
@@ -66,7 +69,7 @@ impl Extractor for Rpm {
         } else if !bytes.is_empty() {
             return Err(malformed("neither SQLite nor NDB nor Berkeley DB begins so"));
         }
-        Ok(Extracted::Packages(packages))
+        Ok(Extracted::System { packages, owned })
     }
 }
 

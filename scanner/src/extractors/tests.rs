@@ -9,8 +9,11 @@ fn packages(path: &str, bytes: &[u8]) -> Result<Vec<String>, String> {
         all().iter().filter(|extractor| extractor.wants(path.as_bytes()) != Want::No).collect();
     let [extractor] = wanted[..] else { panic!("{} extractors want `{path}`", wanted.len()) };
     match extractor.extract(path.as_bytes(), bytes) {
-        Ok(Extracted::Packages(packages)) => Ok(packages.iter().map(line).collect()),
-        Ok(other) => Ok(vec![format!("{other:?}")]),
+        Ok(Extracted::Owned(paths)) => Ok(paths),
+        Ok(found) => match found.packages() {
+            Some(packages) => Ok(packages.iter().map(line).collect()),
+            None => Ok(vec![format!("{found:?}")]),
+        },
         Err(error) => Err(error.to_string()),
     }
 }
@@ -45,10 +48,10 @@ fn a_new_version_of_any_part_is_a_new_analyzer() {
     let detectors = detectors.map(|detector| format!("{}/{}", detector.name(), detector.version()));
     let executables = format!("{}/{}", crate::executables::NAME, crate::executables::VERSION);
     let parts: Vec<_> = extractors.chain(detectors).chain([executables]).collect();
-    let expected = "apk/1 composer/1 dotnet/1 dpkg/1 java/1 node/1 os-release/1 python/1 rpm/1 ruby/1 unsupported/2 \
+    let expected = "apk/2 composer/1 dotnet/1 dpkg/2 java/1 node/1 os-release/1 python/1 rpm/2 ruby/1 unsupported/2 \
         permissions/1 secrets/1 executable/1";
     assert_eq!(parts.join(" "), expected, "raise `ANALYZER` together with this list");
-    assert_eq!(crate::layer::ANALYZER, "portcullis-layer/3");
+    assert_eq!(crate::layer::ANALYZER, "portcullis-layer/4");
 }
 
 #[test]
@@ -76,7 +79,9 @@ fn databases_are_wanted_and_look_alikes_are_not() {
         ("usr/lib/sysimage/dpkg/status", true),
         ("var/lib/dpkg/status-old", false),
         ("var/lib/dpkg/status.d/libc6", true),
-        ("var/lib/dpkg/status.d/libc6.md5sums", false),
+        ("var/lib/dpkg/status.d/libc6.md5sums", true),
+        ("var/lib/dpkg/info/libc6.list", true),
+        ("var/lib/dpkg/info/libc6.postinst", false),
         ("xdpkg/status", false),
         ("lib/apk/db/installed", true),
         ("usr/lib/apk/db/installed", true),
@@ -152,6 +157,23 @@ fn apk_lists_packages_with_their_origin() {
     for installed in ["P:a\n\n", "V:1\n\n", "P:a\nP:b\nV:1\n", "\u{0}\u{1}binary"] {
         assert!(packages("lib/apk/db/installed", installed.as_bytes()).is_err(), "{installed:?}");
     }
+}
+
+#[test]
+fn only_files_that_may_hold_packages_are_kept_as_owned() {
+    let list = "/.\n/usr\n/usr/bin\n/usr/bin/docker\n/usr/share/doc/x/copyright\n/usr/share/java/a.jar\n\
+        /usr/lib/python3/dist-packages/a-1.dist-info/METADATA\n/usr/lib/x/liba.so.1\n/etc/init.d/a\n";
+    let expected = [
+        "usr/bin",
+        "usr/bin/docker",
+        "usr/share/java/a.jar",
+        "usr/lib/python3/dist-packages/a-1.dist-info/METADATA",
+    ];
+    let found = packages("var/lib/dpkg/info/a:amd64.list", list.as_bytes());
+    assert_eq!(
+        found.map(|found| found[found.len() - 3..].to_vec()),
+        Ok(expected[1..].iter().map(|path| (*path).to_owned()).collect())
+    );
 }
 
 #[test]

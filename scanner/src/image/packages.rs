@@ -1,7 +1,8 @@
 //! What is installed in the final view, where each package came from, and what contradicts itself.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use crate::advisory::Ecosystem;
 use crate::extractors::Extracted;
 use crate::image::tree::{EntryId, Lookup, Shape};
 use crate::image::view::View;
@@ -86,21 +87,19 @@ impl Inventory {
 
     fn collect_packages(&mut self, view: &View<'_>) {
         let mut origins: HashMap<(&str, &Package), usize> = HashMap::new();
+        let mut found = Vec::new();
         for (id, extraction) in view.extractions() {
             let visible = view.visible.get(&id);
             match &extraction.found {
-                Ok(Extracted::Packages(packages)) => {
+                Ok(Extracted::Packages(packages) | Extracted::System { packages, .. }) => {
                     for package in packages {
                         // A system has one database, wherever it is moved; language packages are told by place.
                         let system = package.kind.is_system();
                         let place = if system { "" } else { visible.map_or("", String::as_str) };
                         let origin = *origins.entry((place, package)).or_insert(layer(id));
                         if let Some(path) = visible {
-                            self.packages.push(ImagePackage {
-                                package: package.clone(),
-                                path: path.clone(),
-                                layer: origin,
-                            });
+                            let (package, path) = (package.clone(), path.clone());
+                            found.push((id, ImagePackage { package, path, layer: origin, owned: false }));
                         }
                     }
                 }
@@ -110,7 +109,7 @@ impl Inventory {
                             .insert(Unknown::UnsupportedDatabase { path: path.clone(), layer: layer(id) });
                     }
                 }
-                Ok(Extracted::Distribution(_)) => {}
+                Ok(Extracted::Distribution(_) | Extracted::Owned(_)) => {}
                 Err(problem) => {
                     // `os-release` is judged at its place; files of that name elsewhere say nothing.
                     if let Some(path) = visible.filter(|_| extraction.extractor != "os-release") {
@@ -119,8 +118,60 @@ impl Inventory {
                 }
             }
         }
+        if found.iter().any(|(_, package)| !package.package.kind.is_system()) {
+            let installed = found.iter().filter(|(_, package)| package.package.kind == PackageKind::Deb);
+            let installed = installed.map(|(_, package)| package.package.name.as_str()).collect();
+            let owned = self.owned_files(view, &origins, &installed);
+            for (id, package) in &mut found {
+                package.owned = !package.package.kind.is_system() && owned.contains(id);
+            }
+        }
+        self.packages = found.into_iter().map(|(_, package)| package).collect();
         self.packages.sort();
         self.packages.dedup();
+    }
+
+    /// Files that packages of the distribution installed. What a later layer wrote over such a file is not the package's
+    /// any more; nor does the distribution judge what others have built.
+    fn owned_files(
+        &self,
+        view: &View<'_>,
+        origins: &HashMap<(&str, &Package), usize>,
+        installed: &HashSet<&str>,
+    ) -> HashSet<EntryId> {
+        let ecosystem = self.distribution.as_ref().and_then(Ecosystem::of_distribution);
+        let mut owned = HashSet::new();
+        let mut claim = |path: &str, installed_in: usize| {
+            if let Lookup::Found(node) = view.stack.tree.lookup(path.as_bytes())
+                && let Shape::File(content) = view.stack.tree.node(node).shape
+                && layer(content) <= installed_in
+            {
+                owned.insert(content);
+            }
+        };
+        for (id, extraction) in view.extractions().filter(|(id, _)| view.visible.contains_key(id)) {
+            match &extraction.found {
+                Ok(Extracted::Owned(paths)) => {
+                    let list = view.visible.get(&id).and_then(|path| listed_package(path));
+                    if list.is_some_and(|name| installed.contains(name)) {
+                        paths.iter().for_each(|path| claim(path, layer(id)));
+                    }
+                }
+                Ok(Extracted::System { packages, owned }) => {
+                    for (number, path) in owned {
+                        let package = usize::try_from(*number).ok().and_then(|number| packages.get(number));
+                        let judged = |package: &&Package| {
+                            !ecosystem.as_ref().is_some_and(|ecosystem| ecosystem.is_foreign(package))
+                        };
+                        if let Some(package) = package.filter(judged) {
+                            claim(path, origins.get(&("", package)).copied().unwrap_or(layer(id)));
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        owned
     }
 
     /// A database behind a link must have been read as one, or packages could hide behind the link.
@@ -151,7 +202,9 @@ impl Inventory {
     fn check_deleted(&mut self, view: &View<'_>) {
         let mut listed: BTreeMap<PackageKind, EntryId> = BTreeMap::new();
         for (id, extraction) in view.extractions() {
-            let Ok(Extracted::Packages(packages)) = &extraction.found else { continue };
+            let Some(packages) = extraction.found.as_ref().ok().and_then(Extracted::packages) else {
+                continue;
+            };
             let kind = packages.first().map(|package| package.kind);
             listed.extend(kind.filter(|kind| kind.is_system()).map(|kind| (kind, id)));
         }
@@ -181,6 +234,13 @@ impl Inventory {
             problem: problem.to_owned(),
         });
     }
+}
+
+/// `libc6` out of `var/lib/dpkg/info/libc6:amd64.list`.
+fn listed_package(path: &str) -> Option<&str> {
+    let name = path.rsplit('/').next()?;
+    let name = name.strip_suffix(".list").or_else(|| name.strip_suffix(".md5sums"))?;
+    name.split(':').next()
 }
 
 fn layer(id: EntryId) -> usize {

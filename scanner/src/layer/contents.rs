@@ -7,6 +7,7 @@ use crate::layer::entry::{Entry, EntryKind, EntryTable, clean};
 use crate::layer::tar::{Entries, Header};
 use crate::layer::{Detection, Extraction, Refusal};
 use crate::limits::Limits;
+use crate::package::Package;
 
 /// Fresh bytes of a full window.
 const FRESH_BYTES: usize = 128 << 10;
@@ -90,6 +91,10 @@ impl Contents {
         extractor: &str,
         found: Result<Extracted, ExtractError>,
     ) -> Result<(), Refusal> {
+        // Lists of nothing that matters are most of a distribution's.
+        if matches!(&found, Ok(Extracted::Owned(paths)) if paths.is_empty()) {
+            return Ok(());
+        }
         self.extracted_bytes += found.as_ref().map_or(256, weight);
         if self.extracted_bytes > self.limits.extracted_bytes_max {
             return Err(Refusal::TooMuchExtracted { max: self.limits.extracted_bytes_max });
@@ -189,17 +194,19 @@ impl Entries for Contents {
 
 /// Bytes that an answer occupies, roughly.
 fn weight(extracted: &Extracted) -> usize {
+    let package = |package: &Package| {
+        let source = package.source.as_ref().map_or(0, |source| source.name.len() + source.version.len());
+        let told = [&package.architecture, &package.module, &package.vendor];
+        let told: usize = told.into_iter().flatten().map(String::len).sum();
+        128 + package.name.len() + package.version.len() + source + told
+    };
     match extracted {
         Extracted::Distribution(_) | Extracted::Unsupported => 256,
-        Extracted::Packages(packages) => {
-            let text = |package: &crate::package::Package| {
-                let source =
-                    package.source.as_ref().map_or(0, |source| source.name.len() + source.version.len());
-                let told = [&package.architecture, &package.module, &package.vendor];
-                let told: usize = told.into_iter().flatten().map(String::len).sum();
-                package.name.len() + package.version.len() + source + told
-            };
-            packages.iter().map(|package| 128 + text(package)).sum()
+        Extracted::Owned(paths) => paths.iter().map(|path| 32 + path.len()).sum(),
+        Extracted::Packages(packages) => packages.iter().map(package).sum(),
+        Extracted::System { packages, owned } => {
+            let paths: usize = owned.iter().map(|(_, path)| 40 + path.len()).sum();
+            packages.iter().map(package).sum::<usize>() + paths
         }
     }
 }

@@ -9,6 +9,7 @@ mod hostile;
 mod images;
 mod laws;
 mod matching;
+mod ownership;
 mod rpm;
 mod stacking;
 mod versions;

@@ -141,14 +141,14 @@ fn deb(name: &str, version: &str, source: &str, source_version: &str) -> ImagePa
         module: None,
         vendor: None,
     };
-    ImagePackage { package, path: "var/lib/dpkg/status".to_owned(), layer: 0 }
+    ImagePackage { package, path: "var/lib/dpkg/status".to_owned(), layer: 0, owned: false }
 }
 
 fn module(kind: PackageKind, name: &str, version: &str, path: &str, layer: usize) -> ImagePackage {
     let (name, version) = (name.to_owned(), version.to_owned());
     let package =
         Package { kind, name, version, architecture: None, source: None, module: None, vendor: None };
-    ImagePackage { package, path: path.to_owned(), layer }
+    ImagePackage { package, path: path.to_owned(), layer, owned: false }
 }
 
 fn distribution(id: &str, version: &str) -> Distribution {

@@ -17,10 +17,8 @@ use crate::build::{Walked, images, test_data};
 use crate::skipped;
 
 fn read(path: &str, bytes: &[u8]) -> Result<Vec<Package>, ExtractError> {
-    match Rpm.extract(path.as_bytes(), bytes)? {
-        Extracted::Packages(packages) => Ok(packages),
-        other => panic!("{other:?}"),
-    }
+    let found = Rpm.extract(path.as_bytes(), bytes)?;
+    Ok(found.packages().unwrap_or_else(|| panic!("{found:?}")).to_vec())
 }
 
 fn refused(bytes: &[u8]) -> String {
@@ -52,6 +50,53 @@ fn header(tags: &[(u32, &str)], epoch: Option<u32>) -> Vec<u8> {
         blob.extend_from_slice(&u32::try_from(size).expect("small").to_be_bytes());
     }
     [blob, index, data].concat()
+}
+
+/// The same header with a list of one file.
+fn with_file(header: &[u8], folder: &str, name: &str, folder_number: u32) -> Vec<u8> {
+    let size = |at: usize| u32::from_be_bytes(*header[at..].first_chunk().expect("four bytes"));
+    let (count, data_bytes) = (size(0), size(4));
+    let index_end = 8 + usize::try_from(count).expect("small") * 16;
+    let mut data = header[index_end..].to_vec();
+    let mut index = header[8..index_end].to_vec();
+    let mut entry = |tag: u32, kind: u32, content: &[u8]| {
+        for number in [tag, kind, u32::try_from(data.len()).expect("small"), 1] {
+            index.extend_from_slice(&number.to_be_bytes());
+        }
+        data.extend_from_slice(content);
+    };
+    entry(1116, 4, &folder_number.to_be_bytes());
+    entry(1117, 8, &[name.as_bytes(), b"\0"].concat());
+    entry(1118, 8, &[folder.as_bytes(), b"\0"].concat());
+    assert_eq!(usize::try_from(data_bytes).expect("small") + index_end, header.len());
+    let sizes = [count + 3, u32::try_from(data.len()).expect("small")].map(u32::to_be_bytes).concat();
+    [sizes, index, data].concat()
+}
+
+#[test]
+fn files_of_a_package_that_may_hold_others_are_listed() {
+    let database = |folder, name, number| ndb(&[with_file(&header(&BASH, None), folder, name, number)]);
+    let owned = |database: &[u8]| match Rpm.extract(b"var/lib/rpm/Packages.db", database) {
+        Ok(Extracted::System { owned, .. }) => Ok(owned),
+        Ok(other) => panic!("{other:?}"),
+        Err(error) => Err(error.to_string()),
+    };
+    assert_eq!(owned(&database("/usr/bin/", "tool", 0)), Ok(vec![(0, "usr/bin/tool".to_owned())]));
+    assert_eq!(owned(&database("/usr/share/doc/", "README", 0)), Ok(vec![]));
+    assert!(owned(&database("/usr/bin/", "tool", 1)).is_err_and(|error| error.contains("list of files")));
+}
+
+#[test]
+fn what_others_have_built_is_not_judged_by_the_distribution() {
+    let known = advisories("AlmaLinux:9", &[("ALSA-1", "Low: a", "a", "2.0-1.el9")]);
+    let alma = system("almalinux", "9");
+    let by = |vendor: &str| {
+        let mut package = installed("a", "1.9-1.el9", None);
+        package.package.vendor = Some(vendor.to_owned());
+        package
+    };
+    check(&alma, &known, by("AlmaLinux"), Some("2.0-1.el9"), true);
+    check(&alma, &known, by("Fedora Project"), None, false);
 }
 
 const BASH: [(u32, &str); 6] = [
@@ -278,7 +323,7 @@ fn installed(name: &str, version: &str, module: Option<&str>) -> ImagePackage {
         module: module.map(str::to_owned),
         ..Package::new(PackageKind::Rpm, name.to_owned(), version.to_owned())
     };
-    ImagePackage { package, path: "var/lib/rpm/rpmdb.sqlite".to_owned(), layer: 0 }
+    ImagePackage { package, path: "var/lib/rpm/rpmdb.sqlite".to_owned(), layer: 0, owned: false }
 }
 
 /// Advisories of one ecosystem: id, summary, package, fixed version.

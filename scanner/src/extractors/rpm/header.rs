@@ -2,7 +2,7 @@
 
 use super::bytes::Endian;
 use super::{evr, is_key, malformed, source};
-use crate::extractors::{ExtractError, field};
+use crate::extractors::{ExtractError, field, may_hold_packages, relative};
 use crate::package::{Package, PackageKind};
 
 const INDEX_ENTRY_BYTES: usize = 16;
@@ -12,6 +12,7 @@ const TAGS_MAX: usize = 65_535;
 /// Types of data.
 const INT32: u32 = 4;
 const STRING: u32 = 6;
+const STRING_ARRAY: u32 = 8;
 const I18N_STRING: u32 = 9;
 
 /// Tags of interest (rpm, `include/rpm/rpmtag.h`).
@@ -22,6 +23,9 @@ const EPOCH: u32 = 1003;
 const VENDOR: u32 = 1011;
 const ARCH: u32 = 1022;
 const SOURCE_RPM: u32 = 1044;
+const DIR_INDEXES: u32 = 1116;
+const BASE_NAMES: u32 = 1117;
+const DIR_NAMES: u32 = 1118;
 const MODULARITY_LABEL: u32 = 5096;
 
 #[derive(Default)]
@@ -34,11 +38,21 @@ struct Tags {
     architecture: Option<String>,
     source_rpm: Option<String>,
     modularity: Option<String>,
+    files: Files,
 }
 
-/// The package that a header describes; `None` for a public key.
-pub(super) fn package(blob: &[u8]) -> Result<Option<Package>, ExtractError> {
-    let tags = read(blob)?;
+/// Offsets and counts of the lists that name a package's files.
+#[derive(Default)]
+struct Files {
+    folders: Option<(usize, usize)>,
+    folder_of: Option<(usize, usize)>,
+    names: Option<(usize, usize)>,
+}
+
+/// The package that a header describes and those of its files that may hold other packages; `None` for a public key.
+pub(super) fn package(blob: &[u8]) -> Result<Option<(Package, Vec<String>)>, ExtractError> {
+    let (tags, data) = read(blob)?;
+    let owned = tags.files.paths(data).ok_or_else(|| malformed("a broken list of files in a header"))?;
     let record = || format!("package `{}`", tags.name.as_deref().unwrap_or("?"));
     let needed = |value: &Option<String>, field| {
         let value = value.clone().filter(|value| !value.is_empty());
@@ -55,7 +69,34 @@ pub(super) fn package(blob: &[u8]) -> Result<Option<Package>, ExtractError> {
         vendor: tags.vendor.filter(|value| !value.is_empty()),
         name,
     };
-    Ok(Some(package).filter(|package| !is_key(package)))
+    Ok(Some((package, owned)).filter(|(package, _)| !is_key(package)))
+}
+
+impl Files {
+    /// Each file's name, its folder by number. `None` when the lists disagree.
+    fn paths(&self, data: &[u8]) -> Option<Vec<String>> {
+        let (Some(folders), Some(folder_of), Some(names)) = (self.folders, self.folder_of, self.names) else {
+            return Some(Vec::new());
+        };
+        let folders: Vec<&[u8]> = strings(data, folders)?;
+        let mut paths = Vec::new();
+        for (index, name) in strings(data, names)?.into_iter().enumerate() {
+            let folder = Endian::Big.size(data, folder_of.0.checked_add(index.checked_mul(4)?)?)?;
+            let path = [folders.get(folder)?, name].concat();
+            let path = String::from_utf8_lossy(&path);
+            if may_hold_packages(relative(&path).as_bytes()) {
+                paths.push(relative(&path).to_owned());
+            }
+        }
+        Some(paths)
+    }
+}
+
+/// As many texts, each ended by a zero, as the list says; a count that the data cannot hold is refused at once.
+fn strings(data: &[u8], (offset, count): (usize, usize)) -> Option<Vec<&[u8]>> {
+    let rest = data.get(offset..).filter(|rest| count <= rest.len())?;
+    let strings: Vec<&[u8]> = rest.split(|byte| *byte == 0).take(count).collect();
+    (strings.len() == count).then_some(strings)
 }
 
 /// `nodejs:16` out of `nodejs:16:8060020220810121256:ad008a3a` (name, stream, version, context).
@@ -65,7 +106,7 @@ pub(super) fn stream(label: &str) -> Option<String> {
     (!name.is_empty() && !stream.is_empty()).then(|| format!("{name}:{stream}"))
 }
 
-fn read(blob: &[u8]) -> Result<Tags, ExtractError> {
+fn read(blob: &[u8]) -> Result<(Tags, &[u8]), ExtractError> {
     let broken = || malformed("a header that is cut short");
     let count = Endian::Big.size(blob, 0).filter(|count| *count <= TAGS_MAX).ok_or_else(broken)?;
     let data_bytes = Endian::Big.size(blob, 4).ok_or_else(broken)?;
@@ -76,6 +117,7 @@ fn read(blob: &[u8]) -> Result<Tags, ExtractError> {
     for entry in index.chunks_exact(INDEX_ENTRY_BYTES) {
         let number = |at| Endian::Big.u32(entry, at).unwrap_or(0);
         let (tag, kind, offset) = (number(0), number(4), usize::try_from(number(8)).unwrap_or(usize::MAX));
+        let list = Some((offset, usize::try_from(number(12)).unwrap_or(usize::MAX)));
         let slot = match tag {
             NAME => &mut tags.name,
             VERSION => &mut tags.version,
@@ -87,6 +129,17 @@ fn read(blob: &[u8]) -> Result<Tags, ExtractError> {
             EPOCH if kind == INT32 => {
                 let epoch = Endian::Big.u32(data, offset).ok_or_else(broken)?;
                 if tags.epoch.replace(epoch).is_some() {
+                    return Err(twice(tag));
+                }
+                continue;
+            }
+            DIR_INDEXES | BASE_NAMES | DIR_NAMES => {
+                let (slot, expected) = match tag {
+                    DIR_INDEXES => (&mut tags.files.folder_of, INT32),
+                    BASE_NAMES => (&mut tags.files.names, STRING_ARRAY),
+                    _ => (&mut tags.files.folders, STRING_ARRAY),
+                };
+                if kind != expected || std::mem::replace(slot, list).is_some() {
                     return Err(twice(tag));
                 }
                 continue;
@@ -103,9 +156,9 @@ fn read(blob: &[u8]) -> Result<Tags, ExtractError> {
             return Err(twice(tag));
         }
     }
-    Ok(tags)
+    Ok((tags, data))
 }
 
 fn twice(tag: u32) -> ExtractError {
-    malformed(format!("tag {tag} stands twice in one header"))
+    malformed(format!("tag {tag} stands twice in one header, or has another type"))
 }
