@@ -32,6 +32,7 @@ fuzz_target!(|note: &str| {
     let mut bundle = bundle.clone();
     let proof = &mut bundle["verificationMaterial"]["tlogEntries"][0]["inclusionProof"];
     proof["checkpoint"]["envelope"] = note.into();
-    let verdict = verify_bundle(bundle.to_string().as_bytes(), Artifact::Digest(DIGEST), trust, 1_795_521_600);
+    let verdict =
+        verify_bundle(bundle.to_string().as_bytes(), Artifact::Digest(DIGEST), trust, 1_795_521_600);
     assert!(verdict.is_err() || note.starts_with(SIGNED));
 });

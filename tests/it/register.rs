@@ -14,6 +14,10 @@ const DISCOVERY: &str = "keys/src/cosign/tests.rs";
 const NOTATION: &str = "keys/tests/notation_cves.rs";
 const TIMES: &str = "keys/tests/notation_times.rs";
 const NOTARY: &str = "keys/tests/notary_cases.rs";
+const MINTED: &str = "keys/tests/notary_minted.rs";
+const ROLES: &str = "keys/tests/notary_roles.rs";
+const TRUST_DATA: &str = "gateway/src/registry/tests/notary.rs";
+const NOTARY_SERVER: &str = "gateway/src/source/notary/server.rs";
 const THRESHOLD: &str = "keys/src/threshold.rs";
 const POLICY: &str = "gateway/src/gate/policy/tests.rs";
 const LIFE: &str = "gateway/src/registry/tests/life.rs";
@@ -53,7 +57,17 @@ const REGISTER: &[(&str, &str, &str, &str)] = &[
     ("CVE-2024-56138", "a revoked timestamp authority makes no time", TIMES, "cve_2024_56138_a_revoked_timestamp_authority_makes_no_time"),
     ("CVE-2015-9258", "an expired root is refused", NOTARY, "cve_2015_9258_an_expired_root_is_refused"),
     ("CVE-2015-9259", "a signature chooses no method of another type of key", NOTARY, "cve_2015_9259_a_signature_cannot_choose_a_method_of_another_type_of_key"),
+    ("CVE-2015-9258", "as is every other role, and the root key's certificate", MINTED, "every_role_expires_by_itself"),
+    ("connaisseur #2150", "two identities under one root are one signer", ROLES, "connaisseur_2150_two_identities_under_one_root_count_once"),
     ("connaisseur #2151", "a required delegation never falls back to targets", NOTARY, "connaisseur_2151_a_required_delegation_never_falls_back_to_targets"),
+    ("connaisseur #2151", "nor does anybody answer for a delegation that is broken", ROLES, "a_broken_delegation_answers_nothing_and_nobody_answers_for_it"),
+    ("CVE-2024-47534, CVE-2025-2885 to -2888", "a threshold counts keys, by their value", MINTED, "a_threshold_counts_keys_and_not_signatures_or_ids"),
+    ("CVE-2024-47534, CVE-2025-2885 to -2888", "the version of a root is the one that follows", MINTED, "a_root_of_another_version_than_follows_is_refused"),
+    ("CVE-2024-47534, CVE-2025-2885 to -2888", "delegations are in the order and within the paths of those above", ROLES, "prefixes_of_every_level_limit_what_a_delegation_signs"),
+    ("CVE-2024-47534, CVE-2025-2885 to -2888", "no role goes back, delegations neither, and what is refused teaches nothing", ROLES, "no_role_goes_back_to_an_older_version"),
+    ("CVE-2024-47534, CVE-2025-2885 to -2888", "and that is remembered across a restart", TRUST_DATA, "an_older_state_is_refused_with_words_even_after_a_restart"),
+    ("CVE-2025-27403", "credentials go to the host they belong to and to no other", NOTARY_SERVER, "credentials_go_to_the_servers_own_host_and_to_no_other"),
+    ("CVE-2026-32280", "a chain of endless certificates is not walked", MINTED, "an_authority_vouches_for_the_root_certificates_that_it_issued"),
     ("connaisseur, init and ephemeral containers", "every container field is looked into", KUBERNETES, "every_container_field_is_looked_into"),
     ("CVE-2022-47633", "one fetch, one byte string", REMOTE, "bytes_that_are_not_what_was_asked_for_are_refused"),
     ("CVE-2025-29778", "a field that the policy names is compared", IDENTITY, "every_field_of_an_identity_is_compared"),

@@ -242,8 +242,8 @@ impl Client {
         }
         match root::pinned(Document::Root, bytes, &self.gun, &self.pin, self.now) {
             Ok(trusted) => self.chain(bytes.to_vec(), version, trusted),
-            // The root key was rotated since it was pinned: the pinned root is the first, and a chain leads from it.
-            Err(refusal @ NotaryError::NotPinned { .. }) if version > 1 => {
+            // A root key was rotated since it was pinned: the pinned root is the first, and a chain leads from it.
+            Err(refusal @ (NotaryError::NotPinned { .. } | NotaryError::Threshold { .. })) if version > 1 => {
                 Ok(State::FirstRoot { latest: bytes.to_vec(), version, refusal })
             }
             Err(error) => Err(error),

@@ -188,13 +188,20 @@ impl Role {
     }
 
     /// A file of this role: its own fields, and those that every role has.
-    pub(super) fn file(&self, type_: &str, mut fields: Value) -> Vec<u8> {
-        fields["_type"] = type_.into();
-        fields["version"] = self.version.into();
-        fields["expires"] = rfc3339(self.expires).into();
+    pub(super) fn file(&self, type_: &str, fields: Value) -> Vec<u8> {
+        let fields = self.fields(type_, fields);
         let all = (0..self.keys.len()).collect();
         let signers = self.signers.as_ref().unwrap_or(&all).iter().map(|&index| &self.keys[index]);
         envelope(&fields, signers)
+    }
+}
+
+impl Role {
+    fn fields(&self, type_: &str, mut fields: Value) -> Value {
+        fields["_type"] = type_.into();
+        fields["version"] = self.version.into();
+        fields["expires"] = rfc3339(self.expires).into();
+        fields
     }
 }
 
@@ -284,6 +291,13 @@ impl Repository {
     }
 
     fn new_root_file(&self) -> Vec<u8> {
+        let all: Vec<usize> = (0..self.root.keys.len()).collect();
+        let signers = self.root.signers.as_ref().unwrap_or(&all).iter().map(|&index| &self.root.keys[index]);
+        envelope(&self.unsigned_root(), signers)
+    }
+
+    /// What a root file signs.
+    pub(super) fn unsigned_root(&self) -> Value {
         let roles = [
             ("root", &self.root),
             ("snapshot", &self.snapshot),
@@ -294,7 +308,7 @@ impl Repository {
         let keys: Map<String, Value> = keys.map(|key| (key.id(), key.form())).collect();
         let roles: Map<String, Value> =
             roles.iter().map(|(name, role)| ((*name).to_owned(), role.definition())).collect();
-        self.root.file("Root", json!({"keys": keys, "roles": roles, "consistent_snapshot": false}))
+        self.root.fields("Root", json!({"keys": keys, "roles": roles, "consistent_snapshot": false}))
     }
 
     /// All its files.

@@ -313,6 +313,86 @@ mod tests {
         }
     }
 
+    /// Answers each request of a list in turn with the head and body given, and gives back the heads that came.
+    fn listener(answers: Vec<String>) -> (std::net::SocketAddr, std::thread::JoinHandle<Vec<String>>) {
+        use std::io::{Read as _, Write as _};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let serve = move || {
+            let mut heads = Vec::new();
+            for answer in answers {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut head = Vec::new();
+                let mut byte = [0];
+                while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
+                    head.push(byte[0]);
+                }
+                heads.push(String::from_utf8_lossy(&head).to_ascii_lowercase());
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+            heads
+        };
+        (address, std::thread::spawn(serve))
+    }
+
+    fn answer(status: &str, headers: &str, body: &str) -> String {
+        let length = body.len();
+        format!("HTTP/1.1 {status}\r\n{headers}content-length: {length}\r\nconnection: close\r\n\r\n{body}")
+    }
+
+    fn with_login(address: &str) -> Server {
+        let access = Access {
+            auth: RegistryAuth::Basic("name".to_owned(), "password".to_owned()),
+            certificate_authorities: Vec::new(),
+            insecure_plain_http: PlainHttp::Loopback,
+        };
+        Server::connect(&format!("http://{address}"), "registry.example/app", &access).unwrap()
+    }
+
+    #[test]
+    fn credentials_go_to_the_servers_own_host_and_to_no_other() {
+        for (host, sent) in [("127.0.0.1", true), ("localhost", false)] {
+            let token = answer("200 OK", "", r#"{"token": "t0ken"}"#);
+            let (realm, asked) = listener(vec![token]);
+            let challenge = format!(
+                "www-authenticate: Bearer realm=\"http://{host}:{}/token\",service=\"notary\"\r\n",
+                realm.port()
+            );
+            let refused = answer("401 Unauthorized", &challenge, "");
+            let (server, heads) = listener(vec![refused, answer("200 OK", "", "{}")]);
+            let file = with_login(&server.to_string()).file(&Document::Root, None).unwrap();
+            assert_eq!(file.as_deref(), Some(&b"{}"[..]));
+            let token_request = asked.join().unwrap().remove(0);
+            assert_eq!(token_request.contains("authorization: basic"), sent, "{host}: {token_request}");
+            assert!(
+                token_request.contains("scope=repository%3aregistry.example%2fapp%3apull"),
+                "{token_request}"
+            );
+            let heads = heads.join().unwrap();
+            assert!(!heads[0].contains("authorization"), "{}", heads[0]);
+            assert!(heads[1].contains("authorization: bearer t0ken"), "{}", heads[1]);
+        }
+        // Nor is a redirection followed, with them or without.
+        let (other, _) = listener(vec![answer("200 OK", "", "{}")]);
+        let moved = answer("302 Found", &format!("location: http://{other}/\r\n"), "");
+        let (server, _) = listener(vec![moved]);
+        let error = with_login(&server.to_string()).file(&Document::Root, None).unwrap_err();
+        assert!(matches!(error, ServerError::Status { status: 302, .. }), "{error}");
+    }
+
+    #[test]
+    fn an_endless_file_is_not_read_and_a_missing_one_is_told() {
+        let (server, _) = listener(vec![answer("200 OK", "", &" ".repeat((1 << 20) + 1))]);
+        let error = with_login(&server.to_string()).file(&Document::Root, None).unwrap_err();
+        assert!(matches!(error, ServerError::TooLarge { .. }), "{error}");
+        let (server, heads) = listener(vec![answer("404 Not Found", "", "{}")]);
+        let sha256 = "ab".repeat(32);
+        let file = with_login(&server.to_string()).file(&Document::Snapshot, Some(&sha256)).unwrap();
+        assert_eq!(file, None);
+        let path = format!("get /v2/registry.example/app/_trust/tuf/snapshot.{sha256}.json ");
+        assert!(heads.join().unwrap()[0].starts_with(&path));
+    }
+
     #[test]
     fn a_challenge_names_its_realm_or_is_refused() {
         let good =
