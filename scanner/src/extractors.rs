@@ -17,6 +17,7 @@ pub mod dpkg;
 pub mod java;
 pub mod node;
 pub mod os_release;
+pub mod pacman;
 pub mod python;
 pub mod rpm;
 pub mod ruby;
@@ -134,6 +135,7 @@ pub fn all() -> &'static [&'static dyn Extractor] {
         &java::Java,
         &node::Node,
         &os_release::OsRelease,
+        &pacman::Pacman,
         &python::Python,
         &rpm::Rpm,
         &ruby::Ruby,

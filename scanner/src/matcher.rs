@@ -123,24 +123,38 @@ fn judge(
     advisories: &Advisories,
 ) -> Result<Vec<Finding>, Unjudged> {
     let installed = &package.package;
-    let (name, version) = match &installed.source {
-        Some(source) if ecosystem.names_sources() => (&source.name, source.version.as_str()),
-        _ => (&installed.name, installed.version.as_str()),
-    };
     let scheme = ecosystem.scheme();
     let mut affecting = Vec::new();
-    for name in names(installed, ecosystem, name)? {
-        for entry in advisories.lookup(ecosystem, &name)? {
-            let entry = entry?;
-            if let Some(fixed) = affects(&entry, scheme, version)? {
-                affecting.push((entry, fixed));
+    for (name, version) in called(installed, ecosystem) {
+        for name in names(installed, ecosystem, name)? {
+            for entry in advisories.lookup(ecosystem, &name)? {
+                let entry = entry?;
+                if let Some(fixed) = affects(&entry, scheme, version)? {
+                    affecting.push((entry, fixed));
+                }
             }
         }
     }
-    if !affecting.is_empty() && ecosystem.names_part(name) {
+    if !affecting.is_empty() && ecosystem.names_part(&installed.name) {
         return Err(Unjudged::Identity);
     }
     Ok(merge(&affecting, scheme).into_iter().map(|problem| problem.into_finding(package)).collect())
+}
+
+/// By which name and version advisories speak of a package: its source's or its own. Feeds of the rpm family that name
+/// sources name single binaries too.
+fn called<'p>(installed: &'p Package, ecosystem: &Ecosystem) -> Vec<(&'p str, &'p str)> {
+    let own = (installed.name.as_str(), installed.version.as_str());
+    match &installed.source {
+        Some(source) if ecosystem.names_sources() => {
+            let mut called = vec![(source.name.as_str(), source.version.as_str())];
+            if ecosystem.scheme() == Scheme::Rpm && source.name != installed.name {
+                called.push(own);
+            }
+            called
+        }
+        _ => vec![own],
+    }
 }
 
 /// Under which names advisories about a package stand. A package of a module is judged by its own stream's, and by those

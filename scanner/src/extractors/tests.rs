@@ -48,10 +48,10 @@ fn a_new_version_of_any_part_is_a_new_analyzer() {
     let detectors = detectors.map(|detector| format!("{}/{}", detector.name(), detector.version()));
     let executables = format!("{}/{}", crate::executables::NAME, crate::executables::VERSION);
     let parts: Vec<_> = extractors.chain(detectors).chain([executables]).collect();
-    let expected = "apk/2 composer/1 dotnet/1 dpkg/2 java/1 node/1 os-release/1 python/1 rpm/2 ruby/1 unsupported/2 \
+    let expected = "apk/2 composer/1 dotnet/1 dpkg/2 java/1 node/1 os-release/1 pacman/1 python/1 rpm/2 ruby/1 unsupported/3 \
         permissions/1 secrets/1 executable/1";
     assert_eq!(parts.join(" "), expected, "raise `ANALYZER` together with this list");
-    assert_eq!(crate::layer::ANALYZER, "portcullis-layer/4");
+    assert_eq!(crate::layer::ANALYZER, "portcullis-layer/5");
 }
 
 #[test]
@@ -105,6 +105,8 @@ fn databases_are_wanted_and_look_alikes_are_not() {
         ("lib/python3/site-packages/x-1-py3.egg", true),
         ("home/breakfast.egg", false),
         ("opt/conda/conda-meta/history", true),
+        ("var/lib/pacman/local/bash-5.2-1/desc", true),
+        ("var/lib/pacman/local/bash-5.2-1/files", false),
         ("app/vendor/composer/installed.json", true),
         ("app/installed.json", false),
         ("app/app.deps.json", true),
@@ -144,6 +146,17 @@ fn dpkg_lists_what_is_installed_with_its_source() {
         refused.into_iter().chain(["Package: a\nPackage: b\nStatus: install ok installed\nVersion: 1\n"])
     {
         assert!(packages("var/lib/dpkg/status", status.as_bytes()).is_err(), "{status:?}");
+    }
+}
+
+#[test]
+fn pacman_lists_packages_with_their_base() {
+    let path = "var/lib/pacman/local/gcc-libs-13.2.1-3/desc";
+    let desc =
+        "%NAME%\ngcc-libs\n\n%VERSION%\n13.2.1-3\n\n%BASE%\ngcc\n\n%ARCH%\nx86_64\n\n%DEPENDS%\nglibc\n\n";
+    assert_eq!(packages(path, desc.as_bytes()), Ok(vec!["gcc-libs 13.2.1-3 from gcc 13.2.1-3".into()]));
+    for desc in ["", "%NAME%\na\n", "%NAME%\n\n%VERSION%\n1\n", "%NAME%\na\n%NAME%\nb\n%VERSION%\n1\n"] {
+        assert!(packages(path, desc.as_bytes()).is_err(), "{desc:?}");
     }
 }
 

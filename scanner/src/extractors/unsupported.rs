@@ -2,13 +2,12 @@
 
 use crate::extractors::{ExtractError, Extracted, Extractor, Want, ends_with};
 
-/// Recognises pacman, portage, xbps, opkg, Chisel, conda and Nix by the places of their databases, and zipped eggs by
+/// Recognises portage, xbps, opkg, Chisel, conda and Nix by the places of their databases, and zipped eggs by
 /// their name.
 pub struct Unsupported;
 
 /// Files that only exist when the package manager has installed something.
-const DATABASES: [&[u8]; 8] = [
-    b"var/lib/pacman/local/ALPM_DB_VERSION",
+const DATABASES: [&[u8]; 7] = [
     b"usr/lib/opkg/status",
     b"var/lib/opkg/status",
     b"var/lib/chisel/manifest.wall",
@@ -24,7 +23,7 @@ impl Extractor for Unsupported {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn wants(&self, path: &[u8]) -> Want {

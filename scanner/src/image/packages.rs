@@ -33,7 +33,7 @@ const DATABASES: [(&str, &str); 9] = [
 ];
 
 /// What stays behind when a database is deleted to hide what is installed.
-const LEFTOVERS: [&str; 11] = [
+const LEFTOVERS: [&str; 12] = [
     "lib/apk/db/scripts.tar",
     "lib/apk/db/triggers",
     "sbin/apk",
@@ -43,6 +43,7 @@ const LEFTOVERS: [&str; 11] = [
     "usr/lib/sysimage/rpm",
     "var/lib/dpkg/available",
     "var/lib/dpkg/info",
+    "var/lib/pacman/local",
     "var/lib/rpm",
     "var/lib/rpmmanifest",
 ];

@@ -81,11 +81,7 @@ fn an_image_that_hides_its_packages_is_unknown() {
             &["broken"],
         ),
         ("the database behind a dead link", &[&[DEBIAN, "l var/lib/dpkg/status->/gone"]], &["broken"]),
-        (
-            "a pacman database",
-            &[&[DEBIAN, STATUS, "f var/lib/pacman/local/ALPM_DB_VERSION=x"]],
-            &["unsupported"],
-        ),
+        ("a pacman database", &[&[DEBIAN, STATUS, "f var/lib/opkg/status=x"]], &["unsupported"]),
         ("a broken package.json", &[&[DEBIAN, STATUS, "f app/node_modules/x/package.json={"]], &["broken"]),
     ];
     for (what, layers, expected) in cases {

@@ -5,6 +5,7 @@ mod archive;
 mod build;
 mod compression;
 mod contradictions;
+mod goldens;
 mod hostile;
 mod images;
 mod laws;
