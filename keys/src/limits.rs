@@ -97,8 +97,8 @@ pub const NOTARY_FILES_MAX: usize = 324;
 /// Bytes of all files of one Notary v1 collection: they are in memory together while it is verified.
 pub const NOTARY_COLLECTION_BYTES_MAX: u64 = 64 << 20;
 
-/// Tags told of one image that Notary v1 names: a signer may name one image a thousand times.
-pub const NOTARY_TARGETS_TOLD_MAX: usize = 16;
+/// Tags looked at of one image that Notary v1 names: a signer may name one image a thousand times.
+pub const NOTARY_TARGETS_TOLD_MAX: usize = 256;
 
 /// Characters of a Notary v1 role name (notary's own bound).
 pub const NOTARY_ROLE_CHARS_MAX: usize = 255;

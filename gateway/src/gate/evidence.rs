@@ -22,6 +22,9 @@ pub struct Evidence {
     pub content: Content,
     /// Signatures found for this digest, or for one of [`Evidence::parents`].
     pub signatures: Verification,
+    /// Whether signers that the rule names bound [`Evidence::tag`] to this digest (Notary v1); only looked at where the rule
+    /// asks for it.
+    pub tag_is_signed: bool,
     /// What a collection of Notary v1 comes to, where the manifest is one.
     pub collection: Option<Standing>,
     /// What the records are to remember together with a verdict about this.
@@ -51,6 +54,7 @@ impl Evidence {
             as_of,
             content,
             signatures: Verification::default(),
+            tag_is_signed: false,
             collection: None,
             learned: Vec::new(),
             parents: Vec::new(),

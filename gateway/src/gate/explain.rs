@@ -74,6 +74,7 @@ pub fn explain(policy: &Policy, repository: &str) -> String {
     lines.push(signatures(rule));
     lines.push(match rule.pin.pull {
         Pin::Digest => "pull, admit: only by digest".to_owned(),
+        Pin::SignedTag => "pull, admit: by digest, or by a tag that is signed for it".to_owned(),
         Pin::Tag => "pull, admit: by tag or digest".to_owned(),
     });
     lines.extend(scan(rule));

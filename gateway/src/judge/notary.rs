@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use keys::notary::{
     COLLECTION_TAG, Collection, Gun, NotaryError, NotaryTrust, Repository, Seen, collection_files,
 };
+use keys::signature::{Subject, VerifiedSignature};
 use keys::trust_store::Vouches;
-use keys::verify::Rejection;
+use keys::verify::{Rejection, Verifier};
 use rusqlite::Connection;
 
 use super::{Basis, Judge, JudgeError};
 use crate::gate::evidence::{Evidence, Standing};
-use crate::gate::policy::Policy;
+use crate::gate::policy::{Pin, Policy};
 use crate::records::manifests;
 use crate::records::notary::{self, Learned};
 
@@ -149,6 +150,40 @@ impl Judge {
             Gun::Is(_) | Gun::Own => None,
         });
         own(gun).or(remapped)
+    }
+
+    /// Whether somebody whom the rule names bound the tag that was asked for to this digest, by Notary v1. Not asked, and
+    /// `false`, where the rule does not care.
+    pub(super) async fn is_tag_signed(
+        self: &Arc<Self>,
+        repository: &str,
+        evidence: &Evidence,
+        basis: &Basis,
+    ) -> Result<bool, JudgeError> {
+        let rule = basis.policy.rule_for(&evidence.repository);
+        let (Some(tag), Some(rule)) =
+            (evidence.tag.clone(), rule.filter(|rule| rule.pin.pull == Pin::SignedTag))
+        else {
+            return Ok(false);
+        };
+        let names: Vec<String> = rule.signatures.require.iter().flatten().cloned().collect();
+        let (judge, held, basis) = (Arc::clone(self), repository.to_owned(), basis.clone());
+        let (digest, name, now) = (evidence.digest.clone(), evidence.repository.clone(), evidence.as_of);
+        tokio::task::spawn_blocking(move || {
+            judge.records.read(|connection| {
+                let found = judge.tagged_collections(connection, &held, &basis.policy, now)?;
+                let subject = Subject { digest: &digest, repository: &name };
+                let mut verifier = Verifier::new(subject, basis.policy.trust_store(), now);
+                for (candidate, verified) in &found.repositories {
+                    verifier.examine_repository(candidate, verified);
+                }
+                let verified = verifier.finish().verified;
+                let meant =
+                    verified.iter().filter(|signature| names.iter().any(|name| name == signature.identity()));
+                Ok(meant.flat_map(VerifiedSignature::notary).any(|target| target.tag == tag))
+            })
+        })
+        .await?
     }
 
     /// Weighs a manifest that is itself a collection.

@@ -126,6 +126,7 @@ impl Judge {
         };
         let weighed = !matches!(evidence.content, Content::Judged);
         evidence.tag = tag.map(str::to_owned);
+        evidence.tag_is_signed = self.is_tag_signed(repository, &evidence, basis).await?;
         evidence.state = row.state;
         evidence.runtime = runtime;
         let verdict = decide(checkpoint, &evidence, &basis.policy);

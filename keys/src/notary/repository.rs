@@ -57,6 +57,8 @@ pub struct Repository {
     above: Vec<(String, i64)>,
     /// Pre-order.
     roles: Vec<(Role, RoleState)>,
+    /// Tags by the hex SHA-256 that any role gives them: asked for once an image.
+    by_digest: BTreeMap<String, BTreeSet<String>>,
 }
 
 #[derive(Clone, Debug)]
@@ -97,7 +99,16 @@ impl Repository {
         above: Vec<(String, i64)>,
         roles: Vec<(Role, RoleState)>,
     ) -> Self {
-        Self { gun, pin, root_signed_by, above, roles }
+        let mut by_digest: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (_, state) in &roles {
+            let RoleState::Published(published) = state else { continue };
+            for (tag, meta) in &published.targets.targets {
+                if let Ok(hex) = meta.sha256(tag) {
+                    by_digest.entry(hex).or_default().insert(tag.clone());
+                }
+            }
+        }
+        Self { gun, pin, root_signed_by, above, roles, by_digest }
     }
 
     /// The repository's name.
@@ -200,7 +211,8 @@ impl Repository {
         asked.iter().try_for_each(|role| self.published(role).map(|_| ()))?;
         let mut refusal = None;
         let mut named = Vec::new();
-        for tag in self.tags_naming(digest) {
+        let hex = digest.strip_prefix("sha256:").unwrap_or_default();
+        for tag in self.by_digest.get(hex).into_iter().flatten() {
             match self.target(tag, lookup, now) {
                 Ok(target) if target.digest == digest => named.push(target),
                 Ok(_) => {}
@@ -209,17 +221,6 @@ impl Repository {
         }
         let unnamed = || NotaryError::NotNamed { gun: self.gun.clone(), digest: crate::json::quote(digest) };
         if named.is_empty() { Err(refusal.unwrap_or_else(unnamed)) } else { Ok(named) }
-    }
-
-    fn tags_naming(&self, digest: &str) -> BTreeSet<&str> {
-        let Some(sought) = digest.strip_prefix("sha256:") else { return BTreeSet::new() };
-        let published = self.roles.iter().filter_map(|(_, state)| match state {
-            RoleState::Published(published) => Some(published),
-            RoleState::Broken(_) | RoleState::Unpublished => None,
-        });
-        let all = published.flat_map(|published| &published.targets.targets);
-        let names = all.filter(|(tag, meta)| meta.sha256(tag).is_ok_and(|hex| hex == sought));
-        names.map(|(tag, _)| tag.as_str()).collect()
     }
 
     /// Every tag by the same look-up as [`Self::target`], with the image it names, or why it names none.

@@ -63,6 +63,8 @@ pub enum When {
 pub enum Pin {
     /// By digest.
     Digest,
+    /// By digest, or by a tag that the image's signers bound to it (Notary v1).
+    SignedTag,
     /// A tag will do.
     Tag,
 }
@@ -342,7 +344,8 @@ fn parse_require(
 
 fn parse_pin(mut fields: Fields<'_, '_, '_>) -> Option<PinRule> {
     let words = [("digest", Pin::Digest), ("tag", Pin::Tag)];
-    let pull = fields.read("pull", Pin::Digest, |entry, mistakes| entry.word(&words, mistakes));
+    let asked = [("digest", Pin::Digest), ("signed-tag", Pin::SignedTag), ("tag", Pin::Tag)];
+    let pull = fields.read("pull", Pin::Digest, |entry, mistakes| entry.word(&asked, mistakes));
     let base_image = fields.read("base-image", Pin::Tag, |entry, mistakes| entry.word(&words, mistakes));
     fields.finish();
     Some(PinRule { pull: pull?, base_image: base_image? })

@@ -4,6 +4,7 @@
 #[path = "../../../../keys/tests/mint/notary.rs"]
 #[expect(dead_code, reason = "shared with tests that need more of it")]
 mod mint;
+mod tags;
 
 use std::io;
 use std::path::Path;
