@@ -13,6 +13,7 @@
 
 pub mod assemble;
 mod checks;
+pub mod condition;
 pub mod evidence;
 pub mod explain;
 pub mod policy;

@@ -3,6 +3,8 @@
 //! What a verified attestation says and who says it stay together in one value, so that no rule can take the predicate
 //! of one and the identity of another.
 
+pub mod predicate;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -13,7 +15,7 @@ use crate::cosign::{CERTIFICATE_ANNOTATION, CHAIN_ANNOTATION, Claims};
 use crate::signature::Subject;
 use crate::sigstore::{self, Artifact, SigstoreError, VerifiedBundle, statement};
 use crate::trust_store::TrustStore;
-use crate::verify::{Rejection, Signers, Voucher, accept};
+use crate::verify::{Examined, Rejection, Signers, Voucher, accept};
 use crate::{digest, json, limits};
 
 /// An attestation as found, about which nothing is known yet. The fields are attacker-controlled.
@@ -69,6 +71,8 @@ pub struct VerifiedAttestation {
     #[serde(skip_serializing_if = "Option::is_none")]
     certificate: Option<VerifiedBundle>,
     predicate_type: String,
+    #[serde(skip)]
+    valid_until: Option<i64>,
     #[serde(skip)]
     statement: Value,
 }
@@ -129,6 +133,12 @@ impl VerifiedAttestation {
         self.certificate.as_ref().and_then(|certificate| certificate.times().iter().max().copied())
     }
 
+    /// The last moment at which this may still be believed without asking again, seconds since 1970-01-01 UTC; `None`: no
+    /// key or certificate ends.
+    pub fn valid_until(&self) -> Option<i64> {
+        self.valid_until
+    }
+
     /// The statement's `predicateType`, never empty.
     pub fn predicate_type(&self) -> &str {
         &self.predicate_type
@@ -153,18 +163,66 @@ pub fn verify(
     trust_store: &TrustStore,
     now: i64,
 ) -> Attestations {
-    let mut answer = Attestations::default();
-    let mut signers = Signers::new(trust_store);
-    for attestation in attestations.iter().take(limits::CANDIDATES_MAX) {
-        match check(attestation, subject, &mut signers, now) {
-            Ok(found) => answer.verified.extend(found),
-            Err(reason) if answer.rejected.len() < limits::REJECTIONS_MAX => {
-                answer.rejected.push(Rejection { candidate: candidate(attestation), reason });
+    let mut verifier = Verifier::new(subject, trust_store, now);
+    for attestation in attestations {
+        verifier.examine(attestation, &|_| true);
+    }
+    verifier.finish()
+}
+
+/// Checks candidates one by one, for those who cannot hold all of them in memory.
+pub struct Verifier<'a> {
+    subject: Subject<'a>,
+    signers: Signers<'a>,
+    now: i64,
+    examined: usize,
+    answer: Attestations,
+}
+
+impl<'a> Verifier<'a> {
+    /// Begins with nobody saying anything. `now` is seconds since 1970-01-01 UTC.
+    pub fn new(subject: Subject<'a>, trust_store: &'a TrustStore, now: i64) -> Self {
+        let answer = Attestations::default();
+        Self { subject, signers: Signers::new(trust_store), now, examined: 0, answer }
+    }
+
+    /// Checks one candidate, and keeps what it says if its predicate type is `wanted`: an image may have SBOMs of many
+    /// megabytes that nobody asks about.
+    pub fn examine(
+        &mut self,
+        attestation: &UnverifiedAttestation,
+        wanted: &dyn Fn(&str) -> bool,
+    ) -> Examined {
+        if self.examined >= limits::CANDIDATES_MAX {
+            return Examined::Not;
+        }
+        self.examined += 1;
+        match check(attestation, self.subject, &mut self.signers, self.now) {
+            Ok(found) => {
+                self.answer.verified.extend(found.into_iter().filter(|one| wanted(&one.predicate_type)));
+                Examined::Good
             }
-            Err(_) => {}
+            Err(reason) => {
+                self.refuse(candidate(attestation), reason.clone());
+                if self.signers.is_exhausted() {
+                    return Examined::Not;
+                }
+                Examined::Refused { reason, lasting: !self.signers.has_certificates() }
+            }
         }
     }
-    answer
+
+    /// Counts a candidate that does not count, for a reason that the caller knows.
+    pub fn refuse(&mut self, candidate: String, reason: String) {
+        if self.answer.rejected.len() < limits::REJECTIONS_MAX {
+            self.answer.rejected.push(Rejection { candidate, reason });
+        }
+    }
+
+    /// The answer about all of them.
+    pub fn finish(self) -> Attestations {
+        self.answer
+    }
 }
 
 fn candidate(attestation: &UnverifiedAttestation) -> String {
@@ -221,6 +279,7 @@ fn check(
                 form,
                 subject_digest: subject.digest.to_owned(),
                 digest: digest.clone(),
+                valid_until: voucher.valid_until(),
                 key_id: voucher.key_id,
                 signer: voucher.signer,
                 certificate: voucher.certificate,
