@@ -2,6 +2,7 @@
 #![expect(clippy::needless_pass_by_value, reason = "each subcommand takes its arguments whole")]
 
 pub mod advisories;
+pub mod attest;
 pub mod check;
 pub mod completions;
 pub mod config;
@@ -49,6 +50,7 @@ struct CommandLine {
 #[derive(Debug, Subcommand)]
 enum Command {
     Advisories(advisories::Args),
+    Attest(attest::Args),
     Check(check::Args),
     Completions(completions::Args),
     Config(config::Args),
@@ -88,6 +90,7 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Advisories(args) => advisories::run(args),
+        Command::Attest(args) => attest::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Completions(args) => completions::run(args),
         Command::Config(args) => config::run(args),

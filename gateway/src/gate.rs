@@ -2,8 +2,8 @@
 //!
 //! | Checkpoint | What is asked |
 //! |---|---|
-//! | `push` | rule, integrity, scan, image; signatures only where the rule says `when = "before-push"` |
-//! | `release` | as `push`, and signatures always |
+//! | `push` | rule, integrity, scan, image; signatures and attestations only where the rule says `when = "before-push"` |
+//! | `release` | as `push`, and signatures and attestations always |
 //! | `pull` | as `release`, and: is it released, was it asked for as the rule's `pin` wants |
 //! | `admit` | as `pull`, and: may a container ask for this at run time |
 //!
@@ -80,6 +80,12 @@ pub fn decide(checkpoint: Checkpoint, evidence: &Evidence, policy: &Policy) -> V
         tally.count(objections, rule.enforce);
     }
     tally.verdict(&question)
+}
+
+/// Until when a verdict about this evidence holds for the sake of what was stated about it, seconds since 1970-01-01
+/// UTC; `None`: nothing of it ends. A later moment than the evidence's own.
+pub fn stated_until(evidence: &Evidence, policy: &Policy) -> Option<i64> {
+    policy.rule_for(&evidence.repository).and_then(|rule| checks::attestations_end(evidence, rule))
 }
 
 /// Satisfied checks against required ones: "allow" is a sum that comes out right, never an empty list of errors.

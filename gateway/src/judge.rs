@@ -1,5 +1,6 @@
 //! Asks the gate about what is stored: gathers the evidence, and takes the answer into the state, in one transaction.
 
+mod attestations;
 mod evidence;
 mod log;
 mod notary;
@@ -26,7 +27,7 @@ use crate::gate::assemble::AssembleError;
 use crate::gate::evidence::{Content, Evidence, Standing, State};
 use crate::gate::policy::Policy;
 use crate::gate::verdict::{Admitted, Denial, Reason, Verdict};
-use crate::gate::{Checkpoint, decide};
+use crate::gate::{Checkpoint, decide, stated_until};
 use crate::manifest::ManifestError;
 use crate::records::manifests::ManifestRow;
 use crate::records::verdicts::VerdictRow;
@@ -157,7 +158,9 @@ impl Basis {
             Some(Standing::Verified(until)) => Some(until),
             Some(Standing::Refused(_)) | None => None,
         };
-        let until = ends.chain(collection).chain(self.policy.changes_after(evidence.as_of)).min();
+        let stated = stated_until(evidence, &self.policy);
+        let until =
+            ends.chain(collection).chain(stated).chain(self.policy.changes_after(evidence.as_of)).min();
         let policy = self.policy.digest().to_owned();
         VerdictRow { policy, advisories: self.revision(), denial: None, until }
     }

@@ -3,6 +3,7 @@
 mod junit;
 mod table;
 
+use keys::attestation::Attestations;
 use keys::verify::Verification;
 use scanner::report::ScanReport;
 use serde::Serialize;
@@ -42,6 +43,8 @@ pub struct CheckReport {
     pub policy: String,
     /// Signatures found beside the image; none are looked for beside files.
     pub signatures: Verification,
+    /// Attestations found beside the image, if the policy asks for any.
+    pub attestations: Attestations,
     /// What was found in each platform's image.
     pub scans: Vec<PlatformScan>,
 }

@@ -84,6 +84,10 @@ pub struct Attestations {
     pub verified: Vec<VerifiedAttestation>,
     /// The others, each with the check that failed.
     pub rejected: Vec<Rejection>,
+    /// Some were not looked at: a limit was reached, or they could not be read. What was found counts; that nothing newer
+    /// was found says nothing.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub incomplete: bool,
 }
 
 impl VerifiedAttestation {
@@ -194,6 +198,7 @@ impl<'a> Verifier<'a> {
         wanted: &dyn Fn(&str) -> bool,
     ) -> Examined {
         if self.examined >= limits::CANDIDATES_MAX {
+            self.answer.incomplete = true;
             return Examined::Not;
         }
         self.examined += 1;
@@ -205,6 +210,7 @@ impl<'a> Verifier<'a> {
             Err(reason) => {
                 self.refuse(candidate(attestation), reason.clone());
                 if self.signers.is_exhausted() {
+                    self.answer.incomplete = true;
                     return Examined::Not;
                 }
                 Examined::Refused { reason, lasting: !self.signers.has_certificates() }
@@ -217,6 +223,17 @@ impl<'a> Verifier<'a> {
         if self.answer.rejected.len() < limits::REJECTIONS_MAX {
             self.answer.rejected.push(Rejection { candidate, reason });
         }
+    }
+
+    /// Tells of a candidate that nobody could look at.
+    pub fn miss(&mut self, candidate: String, reason: String) {
+        self.answer.incomplete = true;
+        self.refuse(candidate, reason);
+    }
+
+    /// How many are kept so far.
+    pub fn kept(&self) -> usize {
+        self.answer.verified.len()
     }
 
     /// The answer about all of them.

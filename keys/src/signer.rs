@@ -2,6 +2,7 @@
 //!
 //! What comes out are blobs and manifests to push; who pushes them, and where, is the caller's business.
 
+mod attestation;
 mod notation;
 
 use std::collections::BTreeMap;
@@ -13,9 +14,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use crate::cosign::bundle::{
-    IN_TOTO_PAYLOAD_TYPE, SIGN_PREDICATE_TYPE, STATEMENT_TYPE, pre_authentication_encoding,
-};
+use crate::cosign::bundle::{IN_TOTO_PAYLOAD_TYPE, SIGN_PREDICATE_TYPE, pre_authentication_encoding};
 use crate::cosign::simple::PAYLOAD_TYPE;
 use crate::cosign::{self, BUNDLE_MEDIA_TYPE, SIGNATURE_ANNOTATION, SIMPLE_SIGNING_MEDIA_TYPE};
 use crate::json::JsonError;
@@ -163,31 +162,7 @@ impl Signer {
             "digest": payload.digest,
             "annotations": { SIGNATURE_ANNOTATION: STANDARD.encode(signature) },
         }));
-        let diff_ids: Vec<&Value> = layers.iter().filter_map(|layer| layer.get("digest")).collect();
-        let config = json!({
-            "architecture": "",
-            "os": "",
-            "config": {},
-            "rootfs": { "type": "layers", "diff_ids": diff_ids },
-        });
-        let config = Blob::new(config.to_string().into_bytes());
-        let manifest = json!({
-            "schemaVersion": 2,
-            "mediaType": OCI_MANIFEST_MEDIA_TYPE,
-            "config": {
-                "mediaType": OCI_CONFIG_MEDIA_TYPE,
-                "size": config.bytes.len(),
-                "digest": config.digest,
-            },
-            "layers": layers,
-        });
-        let manifest = Blob::new(manifest.to_string().into_bytes());
-        Ok(SignedArtifact {
-            blobs: vec![payload, config],
-            manifest,
-            media_type: OCI_MANIFEST_MEDIA_TYPE,
-            tag: Some(tag),
-        })
+        Ok(attestation::tagged(payload, layers, tag))
     }
 
     /// Signs `image` in the bundle form of cosign 3: a referrer with a DSSE envelope. `annotations` are signed along;
@@ -213,9 +188,7 @@ impl Signer {
         predicate: &Value,
         now: i64,
     ) -> Result<SignedArtifact, SignError> {
-        if predicate_type.is_empty() || predicate_type == SIGN_PREDICATE_TYPE {
-            return Err(SignError::PredicateType(json::quote(predicate_type)));
-        }
+        attestation::check_type(predicate_type)?;
         let subject = json!({ "digest": { "sha256": image.sha256()? } });
         self.bundle(image, subject, predicate_type, predicate, now)
     }
@@ -228,13 +201,7 @@ impl Signer {
         predicate: &Value,
         now: i64,
     ) -> Result<SignedArtifact, SignError> {
-        let statement = json!({
-            "_type": STATEMENT_TYPE,
-            "subject": [subject],
-            "predicateType": predicate_type,
-            "predicate": predicate,
-        });
-        let statement = statement.to_string().into_bytes();
+        let statement = attestation::statement(subject, predicate_type, predicate);
         let signature = self.sign(&pre_authentication_encoding(IN_TOTO_PAYLOAD_TYPE, &statement))?;
         let bundle = json!({
             "mediaType": BUNDLE_MEDIA_TYPE,

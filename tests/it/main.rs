@@ -3,6 +3,7 @@
 mod admission_docker;
 mod architecture;
 mod attacks;
+mod clients_attest;
 mod clients_cosign;
 mod clients_docker;
 mod clients_notary;

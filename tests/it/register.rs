@@ -20,6 +20,7 @@ const TRUST_DATA: &str = "gateway/src/registry/tests/notary.rs";
 const NOTARY_SERVER: &str = "gateway/src/source/notary/server.rs";
 const THRESHOLD: &str = "keys/src/threshold.rs";
 const POLICY: &str = "gateway/src/gate/policy/tests.rs";
+const STATED: &str = "gateway/src/gate/tests/attestation.rs";
 const LIFE: &str = "gateway/src/registry/tests/life.rs";
 const STORE: &str = "gateway/src/registry/tests/attacks.rs";
 const PATH: &str = "gateway/src/registry/path.rs";
@@ -36,7 +37,8 @@ const REGISTER: &[(&str, &str, &str, &str)] = &[
     ("CVE-2022-23649", "a log entry is bound to this signature", SIGSTORE, "a_log_entry_about_something_else_is_refused"),
     ("CVE-2022-23649", "and so is the promise of the older form", LEGACY, "an_entry_for_another_payload_signature_or_certificate_is_refused"),
     ("CVE-2022-35929", "the predicate type is checked, absence fails", LEGACY, "an_attestation_of_no_type_or_about_something_else_is_refused"),
-    ("CVE-2022-35930", "an attestation without the required type does not count", LEGACY, "an_attestation_of_no_type_or_about_something_else_is_refused"),
+    ("CVE-2022-35929", "the predicate type is compared inside the signed bytes", STATED, "cve_2022_35929_the_predicate_type_is_compared_inside_the_signed_bytes"),
+    ("CVE-2022-35930", "an attestation without the required type does not count", STATED, "cve_2022_35930_a_signature_or_another_attestation_is_not_the_one_that_is_asked_for"),
     ("CVE-2022-36056", "identity, bundle and key belong together", SIGSTORE, "a_bundle_of_the_other_path_is_refused"),
     ("CVE-2022-36056", "a certificate never enters the key path", VERIFY, "check_2_a_certificate_never_enters_the_key_path"),
     ("CVE-2023-46737", "the number of signatures is bounded", VERIFY, "ten_thousand_signatures_on_one_digest_end_in_bounded_time"),
@@ -44,6 +46,7 @@ const REGISTER: &[(&str, &str, &str, &str)] = &[
     ("CVE-2026-22703", "the entry's body is compared even when its proof is valid", SIGSTORE, "a_log_entry_about_something_else_is_refused"),
     ("CVE-2026-24122", "the authorities are valid when it was signed", SIGSTORE, "every_certificate_of_the_chain_must_be_valid_when_it_was_signed"),
     ("CVE-2026-39395", "an attestation bundle is no signature", BUNDLE, "bundle_check_8_an_attestation_is_no_signature"),
+    ("CVE-2026-39395", "and a failing report is none", STATED, "cve_2026_39395_a_failing_report_is_no_signature"),
     ("CVE-2024-45395", "lists, entries and timestamps of a bundle are bounded", SIGSTORE, "a_bundle_of_another_form_is_refused"),
     ("GHSA-wqqc-jjcq-vfxm", "a managed key counts within its window", VERIFY, "check_12_a_key_vouches_within_its_window_only"),
     ("sigstore-go #633", "log entries count by distinct logs", SIGSTORE, "log_entries_count_by_distinct_logs"),
@@ -71,6 +74,7 @@ const REGISTER: &[(&str, &str, &str, &str)] = &[
     ("connaisseur, init and ephemeral containers", "every container field is looked into", KUBERNETES, "every_container_field_is_looked_into"),
     ("CVE-2022-47633", "one fetch, one byte string", REMOTE, "bytes_that_are_not_what_was_asked_for_are_refused"),
     ("CVE-2025-29778", "a field that the policy names is compared", IDENTITY, "every_field_of_an_identity_is_compared"),
+    ("CVE-2025-29778", "a key of the policy that is not known is a mistake", STATED, "ghsa_46mp_8w32_6g94_a_key_that_is_not_known_is_a_mistake"),
     ("GHSA-m85g-9h78-gj6r", "all images of a request are judged", ADMISSION, "only_what_is_released_starts_in_any_container_field_and_under_no_similar_name"),
     ("CVE-2024-41110", "a request without body is denied", DOCKER, "cve_2024_41110_a_request_without_body_is_denied"),
     ("CVE-2026-34040", "an oversized call is denied", DOCKER, "cve_2026_34040_an_oversized_call_is_denied"),
@@ -86,6 +90,7 @@ const NOT_TO_REPEAT: &[(u8, &str, &str, &str)] = &[
     (2, "no identity, no policy; expressions are anchored", IDENTITY, "an_expression_is_anchored_whatever_it_holds"),
     (2, "unknown fields are mistakes", POLICY, "every_mistake_is_told_at_once"),
     (3, "the type of evidence is compared inside the signed bytes", BUNDLE, "bundle_check_8_an_attestation_is_no_signature"),
+    (3, "type, signer and condition are asked of one attestation", STATED, "the_type_of_one_and_the_word_of_another_make_no_third"),
     (4, "one fetch, one buffer", REMOTE, "bytes_that_are_not_what_was_asked_for_are_refused"),
     (5, "artifact, statement, signature, key, entry and time are bound", SIGSTORE, "a_log_entry_about_something_else_is_refused"),
     (6, "time comes from a trusted source inside its own validity", SIGSTORE, "a_time_that_nobody_signed_is_no_time"),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
+use keys::attestation::Attestations;
 use keys::signature::Subject;
 use keys::verify::Verification;
 use oci_distribution::RegistryOperation;
@@ -26,7 +27,7 @@ use crate::manifest::Kind;
 use crate::output::{CheckReport, Output, PlatformScan, SCHEMA, Word, render_undecided};
 use crate::policy_file;
 use crate::reference::ImageReference;
-use crate::source::{Image, Loaded, Location, Parts, Progress, Source, signatures};
+use crate::source::{Image, Loaded, Location, Parts, Progress, Source, attestations, signatures};
 
 /// Width of tables that go to no terminal.
 const WIDTH: u16 = 140;
@@ -133,6 +134,7 @@ fn check(args: &Args) -> anyhow::Result<CheckReport> {
     evidence.tag = name.digest().is_none().then(|| name.tag().unwrap_or("latest").to_owned());
     evidence.runtime.pinned = name.digest().is_some();
     evidence.signatures = signatures_of(&source, &policy, &evidence)?;
+    evidence.attestations = attestations_of(&source, &policy, &evidence)?;
     let verdict = decide(checkpoint, &evidence, &policy);
     Ok(report(args, &image, evidence, checkpoint, verdict, policy.digest()))
 }
@@ -212,6 +214,22 @@ fn signatures_of(source: &Source, policy: &Policy, evidence: &Evidence) -> anyho
     Ok(verification)
 }
 
+/// The same for what was stated, where the rule asks for any.
+fn attestations_of(source: &Source, policy: &Policy, evidence: &Evidence) -> anyhow::Result<Attestations> {
+    let is_asked = policy.rule_for(&evidence.repository).is_some_and(|rule| !rule.attestations.is_empty());
+    let Some(remote) = source.remote().filter(|_| is_asked) else {
+        return Ok(Attestations::default());
+    };
+    let found = attestations::find(remote, &Digest::parse(&evidence.digest)?)
+        .with_context(|| format!("cannot look for attestations of `{}`", remote.reference()))?;
+    let subject = Subject { digest: &evidence.digest, repository: &evidence.repository };
+    let store = policy.trust_store();
+    let mut answer = keys::attestation::verify(&found.attestations, subject, store, evidence.as_of);
+    answer.incomplete |= found.incomplete;
+    answer.rejected.extend(found.unreadable);
+    Ok(answer)
+}
+
 fn report(
     args: &Args,
     image: &Image,
@@ -234,6 +252,7 @@ fn report(
         help: None,
         policy: policy.to_owned(),
         signatures: evidence.signatures,
+        attestations: evidence.attestations,
         scans: scans(&evidence.content, image.digest.as_deref()),
     };
     match verdict {

@@ -1,7 +1,7 @@
 //! `portcullis sign IMAGE --key FILE`: resolves the image once, signs its digest, pushes the signature beside it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -88,15 +88,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 impl SigningArgs {
     /// Opens the key.
     pub(super) fn signer(&self) -> anyhow::Result<Signer> {
-        let pem = std::fs::read(&self.key)
-            .with_context(|| UsageError(format!("cannot read the key `{}`", self.key.display())))?;
-        let pem = String::from_utf8(pem)
-            .ok()
-            .filter(|pem| pem.len() <= KEY_FILE_BYTES_MAX)
-            .with_context(|| UsageError(format!("`{}` is no PEM file", self.key.display())))?;
-        let key = keyring::decrypt(&pem, &self.password.read()?)
-            .with_context(|| UsageError(format!("cannot open the key `{}`", self.key.display())))?;
-        Ok(Signer::new(key))
+        open_key(&self.key, &self.password)
     }
 
     /// Signs an image that was fetched, and pushes that; says so.
@@ -119,6 +111,19 @@ impl SigningArgs {
         }
         Ok(())
     }
+}
+
+/// Opens an encrypted private key.
+pub(super) fn open_key(file: &Path, password: &KeyPassword) -> anyhow::Result<Signer> {
+    let shown = file.display();
+    let pem = std::fs::read(file).with_context(|| UsageError(format!("cannot read the key `{shown}`")))?;
+    let pem = String::from_utf8(pem)
+        .ok()
+        .filter(|pem| pem.len() <= KEY_FILE_BYTES_MAX)
+        .with_context(|| UsageError(format!("`{shown}` is no PEM file")))?;
+    let key = keyring::decrypt(&pem, &password.read()?)
+        .with_context(|| UsageError(format!("cannot open the key `{shown}`")))?;
+    Ok(Signer::new(key))
 }
 
 impl Form {

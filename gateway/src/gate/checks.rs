@@ -1,5 +1,6 @@
 //! The table of checks: which are asked at which checkpoint, and what each objects to.
 
+mod attestation;
 mod base;
 mod image;
 mod integrity;
@@ -20,6 +21,7 @@ use super::evidence::{Content, Evidence, ImageFacts};
 use super::policy::{Level, Rule, When};
 use super::verdict::{LayerReference, Reason};
 use super::words::printable;
+pub(super) use attestation::ends as attestations_end;
 
 /// One question about one image under one rule.
 pub(super) struct Question<'a> {
@@ -151,6 +153,7 @@ pub(super) fn required<'a>(question: &Question<'a>) -> Vec<Check<'a>> {
     }
     if question.checkpoint != Checkpoint::Push || question.rule.signatures.when == When::BeforePush {
         checks.push(Check::Whole(signature::signatures));
+        checks.push(Check::Whole(attestation::attestations));
     }
     for (platform, facts) in images {
         for check in IMAGE_CHECKS {

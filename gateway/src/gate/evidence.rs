@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use keys::attestation::Attestations;
 use keys::verify::Verification;
 use scanner::report::ScanReport;
 
@@ -25,6 +26,8 @@ pub struct Evidence {
     /// Whether signers that the rule names bound [`Evidence::tag`] to this digest (Notary v1); only looked at where the rule
     /// asks for it.
     pub tag_is_signed: bool,
+    /// What was stated about this digest or one of [`Evidence::parents`], of the types that the rule asks for.
+    pub attestations: Attestations,
     /// What a collection of Notary v1 comes to, where the manifest is one.
     pub collection: Option<Standing>,
     /// What the records are to remember together with a verdict about this.
@@ -55,6 +58,7 @@ impl Evidence {
             content,
             signatures: Verification::default(),
             tag_is_signed: false,
+            attestations: Attestations::default(),
             collection: None,
             learned: Vec::new(),
             parents: Vec::new(),

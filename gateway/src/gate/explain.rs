@@ -72,6 +72,7 @@ pub fn explain(policy: &Policy, repository: &str) -> String {
     };
     let mut lines = vec![format!("{repository}: rule `{}` ({})", rule.name, join(&rule.images))];
     lines.push(signatures(rule));
+    lines.extend(attestations(rule));
     lines.push(match rule.pin.pull {
         Pin::Digest => "pull, admit: only by digest".to_owned(),
         Pin::SignedTag => "pull, admit: by digest, or by a tag that is signed for it".to_owned(),
@@ -119,6 +120,24 @@ fn signatures(rule: &Rule) -> String {
         [one] => format!("{when}: signed by {one}"),
         several => format!("{when}: signed by {} (different people)", several.join(", and by ")),
     }
+}
+
+fn attestations(rule: &Rule) -> impl Iterator<Item = String> {
+    let when = match rule.signatures.when {
+        When::BeforePush => "push",
+        When::BeforeRelease => "release",
+    };
+    rule.attestations.iter().map(move |asked| {
+        let newest = if asked.newest_only { "the newest " } else { "" };
+        let age = asked
+            .max_age
+            .map_or_else(String::new, |age| format!(", at most {} old", humantime::format_duration(age)));
+        let condition = asked
+            .condition
+            .as_ref()
+            .map_or_else(String::new, |condition| format!(", where {}", condition.source()));
+        format!("{when}: {newest}{} stated by {}{age}{condition}", asked.predicate, asked.from.join(" or "))
+    })
 }
 
 fn scan(rule: &Rule) -> Vec<String> {

@@ -3,6 +3,7 @@
 //! The first `[[rule]]` in file order whose `images` match decides; no match means deny. Whatever lets an image pass
 //! unjudged has to be written out in a word that ends in `-unsafe`.
 
+mod attestation;
 mod exception;
 mod identity;
 mod keyless;
@@ -28,6 +29,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use toml::de::DeTable;
 
+pub use attestation::AttestationRule;
 pub use exception::{Exception, Waives};
 pub use identity::IdentitySummary;
 pub use pattern::{Pattern, PatternError};

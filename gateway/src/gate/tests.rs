@@ -1,5 +1,6 @@
 //! What the gate promises, as cases.
 
+mod attestation;
 mod fixture;
 mod properties;
 

@@ -52,7 +52,7 @@ fn items(kept: &VecDeque<(String, Option<String>, ImageFacts)>) -> usize {
 }
 
 impl Judge {
-    /// Everything known about a manifest of `repository`, signatures included.
+    /// Everything known about a manifest of `repository`, signatures and attestations included.
     pub(super) fn evidence(
         &self,
         connection: &Connection,
@@ -68,6 +68,7 @@ impl Judge {
         let (signatures, learned) =
             self.verification(connection, repository, (&evidence, manifest), basis)?;
         (evidence.signatures, evidence.learned) = (signatures, learned);
+        evidence.attestations = self.attestations(connection, repository, &evidence, basis)?;
         if matches!(&evidence.content, Content::Artifact { artifact_type, .. } if artifact_type == COLLECTION_TYPE)
         {
             self.judge_collection(connection, repository, &mut evidence, basis)?;

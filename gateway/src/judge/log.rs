@@ -65,7 +65,7 @@ pub(super) fn decision(
     }
 }
 
-/// What was weighed: the layers of an image, the manifests of an index, and the keys that vouched.
+/// What was weighed: the layers of an image, the manifests of an index, the keys that vouched, and what was stated.
 fn digests(evidence: &Evidence) -> Vec<String> {
     weighed(&evidence.content, evidence)
 }
@@ -78,6 +78,7 @@ pub(super) fn weighed(content: &Content, evidence: &Evidence) -> Vec<String> {
         Content::Artifact { .. } | Content::Judged => Vec::new(),
     };
     all.extend(evidence.signatures.verified.iter().map(|signature| format!("key:{}", signature.key_id())));
+    all.extend(evidence.attestations.verified.iter().map(|one| format!("attestation:{}", one.digest())));
     all
 }
 

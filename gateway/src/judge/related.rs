@@ -38,7 +38,7 @@ impl Judge {
     }
 
     /// Something about a manifest has come: what is staged may now be released, and what was refused since its release
-    /// may be served again.
+    /// may be served again. Where the rule asks for attestations, one that came may also be the newest, and bad.
     async fn ask_again(
         self: &Arc<Self>,
         repository: &str,
@@ -46,10 +46,16 @@ impl Judge {
         caller: &str,
     ) -> Result<(), JudgeError> {
         let (held, about) = (repository.to_owned(), digest.to_owned());
+        let policy = self.basis().policy;
+        let rule = policy.rule_for(&self.full_name(repository));
+        let may_speak_against = rule.is_some_and(|rule| !rule.attestations.is_empty());
         self.records
             .write(repository, move |connection| -> Result<(), RecordError> {
                 for name in manifests::children(connection, &held, &about)?.iter().chain([&about]) {
-                    verdicts::forget_denial(connection, &held, name)?;
+                    match may_speak_against {
+                        true => verdicts::forget(connection, &held, name)?,
+                        false => verdicts::forget_denial(connection, &held, name)?,
+                    }
                 }
                 Ok(())
             })

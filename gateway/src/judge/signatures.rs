@@ -40,7 +40,7 @@ impl Judge {
             let subject = Subject { digest, repository: &evidence.repository };
             let mut verifier = Verifier::new(subject, policy.trust_store(), evidence.as_of);
             let place = (policy.digest().to_owned(), repository.to_owned(), digest.clone());
-            let manifests = candidates(connection, repository, digest)?;
+            let manifests = candidates(connection, repository, digest, cosign::legacy_tag(digest))?;
             let (open, refused) = self.refused.sift(&place, manifests, evidence.as_of);
             for (manifest, reason) in refused.into_iter().filter(|(_, reason)| !reason.is_empty()) {
                 verifier.refuse(manifest, reason);
@@ -186,10 +186,15 @@ impl Judge {
     }
 }
 
-/// The manifests that may hold signatures of `digest`, each once.
-fn candidates(connection: &Connection, repository: &str, digest: &str) -> Result<Vec<String>, JudgeError> {
+/// The manifests that may hold signatures or attestations of `digest`, each once: what stands under `tag`, and referrers.
+pub(super) fn candidates(
+    connection: &Connection,
+    repository: &str,
+    digest: &str,
+    tag: Option<String>,
+) -> Result<Vec<String>, JudgeError> {
     let mut found = Vec::new();
-    if let Some(tag) = cosign::legacy_tag(digest)
+    if let Some(tag) = tag
         && let Some(row) = manifests::tag(connection, repository, &tag)?
     {
         found.extend(row.staged.into_iter().chain(row.released));

@@ -31,6 +31,7 @@ fn report() -> CheckReport {
         warnings: Vec::new(),
         help: None,
         policy: "sha256:cc".into(),
+        attestations: Default::default(),
         signatures: Verification::default(),
         scans: Vec::new(),
     };

@@ -60,6 +60,16 @@ pub fn find(
     Ok(statement.query_row(params![repository, digest, policy, now], row).optional()?)
 }
 
+/// Forgets a verdict: something came that may change it.
+///
+/// # Errors
+/// When the database fails.
+pub fn forget(connection: &Connection, repository: &str, digest: &str) -> Result<(), RecordError> {
+    let sql = "DELETE FROM verdicts WHERE repository = ?1 AND digest = ?2";
+    connection.prepare_cached(sql)?.execute([repository, digest])?;
+    Ok(())
+}
+
 /// Forgets a refusal: something came that may mend it.
 ///
 /// # Errors

@@ -2,6 +2,7 @@
 
 mod admission;
 mod attacks;
+mod attestation;
 mod fixture;
 mod gate;
 mod keyless;

@@ -24,6 +24,8 @@ pub struct FoundAttestations {
     pub attestations: Vec<UnverifiedAttestation>,
     /// What looked like an attestation and could not be read.
     pub unreadable: Vec<Rejection>,
+    /// Some were not fetched, so a newer one may be among them.
+    pub incomplete: bool,
     fetched: usize,
     bytes: usize,
 }
@@ -75,6 +77,7 @@ impl FoundAttestations {
     fn fetch(&mut self, remote: &Remote, digest: &str) -> Result<Option<Vec<u8>>, RemoteError> {
         if self.fetched >= FETCHES_MAX || self.bytes >= BYTES_MAX {
             self.skip(digest, "not fetched: there are too many attestations, or too large ones");
+            self.incomplete = true;
             return Ok(None);
         }
         let Ok(parsed) = Digest::parse(digest) else {
@@ -92,6 +95,7 @@ impl FoundAttestations {
                 error @ (RemoteError::Answer(_) | RemoteError::Digest { .. } | RemoteError::TooLarge { .. }),
             ) => {
                 self.skip(digest, &error.to_string());
+                self.incomplete = true;
                 Ok(None)
             }
             Err(error) => Err(error),

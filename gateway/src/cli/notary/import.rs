@@ -19,7 +19,7 @@ use crate::source::notary::{CopyError, Server, copy, from_folder};
 /// The metadata becomes an artifact under the tag `notary-v1` of the repository. Import it again whenever a tag is
 /// signed, and before the timestamp ends (14 days by default): a job that runs every day does both.
 #[derive(Debug, clap::Args)]
-pub struct Import {
+pub(super) struct Import {
     /// The repository's name with its signers: registry.example/prod/app.
     gun: String,
     /// The Notary server: https://notary.example.

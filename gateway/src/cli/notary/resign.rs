@@ -17,7 +17,7 @@ use crate::source::notary::from_registry;
 
 /// Sign anew, with a key of your own, every image that a repository's metadata names under the pinned root.
 #[derive(Debug, clap::Args)]
-pub struct Resign {
+pub(super) struct Resign {
     /// The repository, with the metadata under its tag `notary-v1`; with a tag, only the image that the metadata names so.
     repository: ImageReference,
     #[command(flatten)]

@@ -20,7 +20,7 @@ use crate::source::notary::{copy, from_folder, from_registry};
 /// Without `--notary-root-key` or `--notary-root` it is shown as it claims to be: that the keys are the signer's must be
 /// learnt from the signer.
 #[derive(Debug, clap::Args)]
-pub struct Show {
+pub(super) struct Show {
     /// The repository that keeps the metadata, and its name with the signers if `--notary-gun` says nothing else.
     repository: ImageReference,
     /// Read a client's folder instead of the registry.

@@ -179,6 +179,14 @@ impl<'a> Entry<'a> {
         Some(text.to_owned())
     }
 
+    pub(super) fn truth(&self, mistakes: &mut Mistakes<'_>) -> Option<bool> {
+        let truth = self.value.as_bool();
+        if truth.is_none() {
+            self.wrong_type("`true` or `false`", mistakes);
+        }
+        truth
+    }
+
     pub(super) fn count(&self, mistakes: &mut Mistakes<'_>) -> Option<usize> {
         let DeValue::Integer(number) = self.value else {
             self.wrong_type("a whole number", mistakes);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use scanner::finding::Severity;
 use serde::Serialize;
 
+use super::attestation::{self, AttestationRule};
 use super::pattern::Pattern;
 use super::reader::{Entry, Mistakes, Place, Section};
 use super::values::{ENFORCEMENTS, Enforcement, LEVELS, Level, Share};
@@ -20,6 +21,9 @@ pub struct Rule {
     pub images: Vec<Pattern>,
     /// Who must have signed.
     pub signatures: SignatureRule,
+    /// What must have been stated about an image, from the same checkpoint on.
+    #[serde(rename = "attestation", skip_serializing_if = "Vec::is_empty")]
+    pub attestations: Vec<AttestationRule>,
     /// What must be named by digest.
     pub pin: PinRule,
     /// Base images that may be built on; empty: any.
@@ -164,6 +168,13 @@ fn humantime_text<S: serde::Serializer>(duration: &Duration, serializer: S) -> R
     serializer.collect_str(&humantime::format_duration(*duration))
 }
 
+pub(super) fn humantime_option<S: serde::Serializer>(
+    duration: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    duration.as_ref().map(|duration| humantime::format_duration(*duration).to_string()).serialize(serializer)
+}
+
 /// A week: long enough for a mirror's bad weekend, short enough that a critical advisory is not missed for a month.
 const ADVISORY_AGE_MAX_DEFAULT: Duration = Duration::from_secs(7 * 86_400);
 
@@ -187,6 +198,10 @@ pub(super) fn parse(
     let hint = "say who must sign: `signatures = { require = [[\"release\"]] }`";
     let signatures = section.require("signatures", hint, mistakes);
     let signatures = signatures.and_then(|entry| parse_signatures(&entry, identities, mistakes));
+    let attestations = match section.take("attestation") {
+        Some(entry) => attestation::parse(&entry, identities, mistakes),
+        None => Some(Vec::new()),
+    };
     let pin = optional(&mut section, "pin", parse_pin, mistakes);
     let base = match section.take("base") {
         Some(entry) => parse_base(&entry, mistakes),
@@ -198,7 +213,6 @@ pub(super) fn parse(
     let enforce =
         section.take("enforce").map_or(Some(Enforcement::Deny), |entry| entry.word(&ENFORCEMENTS, mistakes));
     let help = section.take("help").map(|entry| entry.line(mistakes));
-    section.refuse("attestation", "attestations are not supported by this version yet", REMOVE, mistakes);
     section.finish(mistakes);
     let images = images?;
     let name = match name {
@@ -213,6 +227,7 @@ pub(super) fn parse(
         name,
         images,
         signatures: signatures?,
+        attestations: attestations?,
         pin: pin?,
         base: base?,
         scan: scan?,
@@ -326,20 +341,29 @@ fn parse_require(
         }
         let mut any_of = Vec::with_capacity(names.len());
         for name in &names {
-            let Some(text) = name.text(mistakes) else { continue };
-            if !identities.contains(text) {
-                let known: Vec<String> = identities.iter().map(|name| format!("`{name}`")).collect();
-                let hint = match known.as_slice() {
-                    [] => "add an `[[identity]]` with this name".to_owned(),
-                    known => format!("known: {}", known.join(", ")),
-                };
-                mistakes.note(&name.place, format!("`{text}` is no identity of this policy"), hint);
-            }
-            any_of.push(text.to_owned());
+            any_of.extend(identity_name(name, identities, mistakes));
         }
         require.push(any_of);
     }
     Some(require)
+}
+
+/// The name of an identity of this policy; an unknown one is noted, and given nevertheless.
+pub(super) fn identity_name(
+    entry: &Entry<'_>,
+    identities: &BTreeSet<String>,
+    mistakes: &mut Mistakes<'_>,
+) -> Option<String> {
+    let text = entry.text(mistakes)?;
+    if !identities.contains(text) {
+        let known: Vec<String> = identities.iter().map(|name| format!("`{name}`")).collect();
+        let hint = match known.as_slice() {
+            [] => "add an `[[identity]]` with this name".to_owned(),
+            known => format!("known: {}", known.join(", ")),
+        };
+        mistakes.note(&entry.place, format!("`{text}` is no identity of this policy"), hint);
+    }
+    Some(text.to_owned())
 }
 
 fn parse_pin(mut fields: Fields<'_, '_, '_>) -> Option<PinRule> {
