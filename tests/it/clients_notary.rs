@@ -1,4 +1,4 @@
-//! Notary's own client and server: what the client signs is imported and releases the image; the client reads the gateway as
+//! Notary's own client, server and signer: what the client signs is imported and releases the image; the client reads the gateway as
 //! its server; a state that is rolled back is refused; and what it vouched for is signed anew, for cosign.
 
 use std::path::{Path, PathBuf};
@@ -17,36 +17,73 @@ struct Notary {
     address: String,
     folder: tempfile::TempDir,
     server: Child,
+    signer: Option<Child>,
 }
 
 impl Drop for Notary {
     fn drop(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
+        for process in std::iter::once(&mut self.server).chain(&mut self.signer) {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
     }
 }
 
 impl Notary {
+    /// A server that signs timestamps itself.
     fn start_or_skip(test: &str) -> Option<Self> {
-        let (client, server) = (find_or_skip(test, "notary")?, find_or_skip(test, "notary-server")?);
         let folder = tempfile::tempdir().expect("a temporary folder");
+        let trust_service =
+            serde_json::json!({"type": "local", "hostname": "", "port": "", "key_algorithm": "ecdsa"});
+        Self::start(test, folder, &trust_service, None)
+    }
+
+    /// A server whose keys are a signer's.
+    fn start_with_signer_or_skip(test: &str) -> Option<Self> {
+        let signer = find_or_skip(test, "notary-signer")?;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        certificate_or_skip(
+            test,
+            folder.path(),
+            "tls",
+            &["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
+        )?;
+        let address = free_address();
+        let port = address.rsplit_once(':').expect("a port").1;
+        let config = serde_json::json!({
+            "server": {"grpc_addr": address, "tls_cert_file": "./tls.crt", "tls_key_file": "./tls.key",
+                "client_ca_file": "./tls.crt"},
+            "storage": {"backend": "memory"},
+            "logging": {"level": "error"},
+        });
+        let file = folder.path().join("signer.json");
+        std::fs::write(&file, config.to_string()).expect("the configuration is written");
+        let signer = start(&signer, &file);
+        let trust_service = serde_json::json!({"type": "remote", "hostname": "localhost", "port": port,
+            "key_algorithm": "ecdsa", "tls_ca_file": "./tls.crt", "tls_client_cert": "./tls.crt",
+            "tls_client_key": "./tls.key"});
+        Self::start(test, folder, &trust_service, Some(signer))
+    }
+
+    fn start(
+        test: &str,
+        folder: tempfile::TempDir,
+        trust_service: &serde_json::Value,
+        signer: Option<Child>,
+    ) -> Option<Self> {
+        let (client, server) = (find_or_skip(test, "notary")?, find_or_skip(test, "notary-server")?);
+        std::fs::write(folder.path().join("yes"), "yes\n").expect("an answer is written");
         let address = free_address();
         let config = serde_json::json!({
             "server": {"http_addr": address},
-            "trust_service": {"type": "local", "hostname": "", "port": "", "key_algorithm": "ecdsa"},
+            "trust_service": trust_service,
             "storage": {"backend": "memory"},
             "logging": {"level": "error"},
         });
         let file = folder.path().join("server.json");
         std::fs::write(&file, config.to_string()).expect("the configuration is written");
-        let server = Command::new(server)
-            .arg("-config")
-            .arg(&file)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("notary-server starts");
-        let notary = Self { client, address, folder, server };
+        let server = start(&server, &file);
+        let notary = Self { client, address, folder, server, signer };
         let deadline = Instant::now() + Duration::from_secs(20);
         while Client::anonymous(&notary.address).try_send("GET", "/v2/", &[], &[]).is_err() {
             assert!(Instant::now() < deadline, "notary-server does not answer");
@@ -68,7 +105,7 @@ impl Notary {
                 .env("NOTARY_TARGETS_PASSPHRASE", "targets passphrase")
                 .env("NOTARY_SNAPSHOT_PASSPHRASE", "snapshot passphrase")
                 .env("NOTARY_DELEGATION_PASSPHRASE", "delegation passphrase")
-                .stdin(Stdio::null());
+                .stdin(std::fs::File::open(self.folder.path().join("yes")).expect("the answer"));
         })
     }
 
@@ -88,11 +125,51 @@ impl Notary {
     }
 
     fn sign(&self, gun: &str, tag: &str, image: &Image) {
+        self.sign_as(gun, tag, image, &[]);
+    }
+
+    fn sign_as(&self, gun: &str, tag: &str, image: &Image, more: &[&str]) {
         let (digest, size) = (&image.manifest.digest, image.manifest.bytes.len().to_string());
         let hex = digest.strip_prefix("sha256:").expect("a digest");
         let arguments = ["addhash", gun, tag, &size, "--sha256", hex, "-p"];
+        let arguments: Vec<&str> = arguments.iter().chain(more).copied().collect();
         self.run(&arguments).succeeded(&format!("notary addhash {tag}"));
     }
+}
+
+fn start(program: &Path, config: &Path) -> Child {
+    let mut command = Command::new(program);
+    command.arg("-config").arg(config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().unwrap_or_else(|error| panic!("{}: {error}", program.display()))
+}
+
+/// `NAME.crt` and `NAME.key`, self-signed.
+fn certificate_or_skip(test: &str, folder: &Path, name: &str, more: &[&str]) -> Option<()> {
+    let openssl = find_or_skip(test, "openssl")?;
+    let (key, certificate, subject) = (format!("{name}.key"), format!("{name}.crt"), format!("/CN={name}"));
+    let arguments = [
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-days",
+        "300",
+        "-keyout",
+        &key,
+        "-out",
+        &certificate,
+        "-subj",
+        &subject,
+    ];
+    let arguments: Vec<&str> = arguments.iter().chain(more).copied().collect();
+    clients::run(&openssl, &arguments, |command| {
+        command.current_dir(folder);
+    })
+    .succeeded("openssl req");
+    Some(())
 }
 
 fn policy(notary: &str) -> String {
@@ -180,17 +257,28 @@ fn what_the_notary_client_signs_releases_the_image_until_it_takes_it_back() {
 #[test]
 fn the_notary_client_reads_the_gateway_as_its_server() {
     let test = "the_notary_client_reads_the_gateway_as_its_server";
-    let Some(notary) = Notary::start_or_skip(test) else { return };
+    let Some(notary) = Notary::start_with_signer_or_skip(test) else { return };
     let (repository, gun) = ("prod/app", gun("prod/app"));
     notary.run(&["init", "-p", &gun]).succeeded("notary init");
     let root = notary.root_key();
-    let gateway = TestGateway::start(&policy(&format!("root-keys = [\"{root}\"]")), "");
+    let pin = format!("root-keys = [\"{root}\"], roles = [\"targets/releases\"]");
+    let gateway = TestGateway::start(&policy(&pin), "");
     let image = staged(&gateway, repository, "1.0");
-    notary.sign(&gun, "1.0", &image);
+    let other = staged(&gateway, repository, "0.9");
+    notary.sign(&gun, "0.9", &other);
     // Keys of every kind rotate; clients follow the chain of roots from the first one.
-    for role in ["targets", "snapshot"] {
-        notary.run(&["key", "rotate", &gun, role]).succeeded(&format!("notary key rotate {role}"));
+    for rotation in [&["targets"][..], &["snapshot", "-r"], &["timestamp", "-r"], &["root"]] {
+        let arguments: Vec<&str> = ["key", "rotate", &gun].iter().chain(rotation).copied().collect();
+        notary.run(&arguments).succeeded(&format!("notary key rotate {rotation:?}"));
     }
+    let Some(()) = certificate_or_skip(test, gateway.folder(), "releases", &[]) else { return };
+    let [key, certificate] = ["releases.key", "releases.crt"].map(|name| gateway.folder().join(name));
+    let (key, certificate) = (key.display().to_string(), certificate.display().to_string());
+    notary
+        .run(&["delegation", "add", &gun, "targets/releases", &certificate, "--all-paths", "-p"])
+        .succeeded("notary delegation add");
+    notary.run(&["key", "import", &key, "--role", "releases"]).succeeded("notary key import");
+    notary.sign_as(&gun, "1.0", &image, &["--roles", "targets/releases"]);
     let fresh = gateway.folder().join("fresh");
     notary
         .run_at(&gateway.address, &fresh, &["list", &gun])
@@ -198,6 +286,8 @@ fn the_notary_client_reads_the_gateway_as_its_server() {
     let server = format!("http://{}", notary.address);
     import(&gateway, repository, &["--server", &server]).succeeded("notary import");
     assert_eq!(status(&gateway, repository, "1.0").0, 200);
+    // Signed by a role that the policy does not ask for.
+    assert_eq!(status(&gateway, repository, "0.9").0, 403);
 
     let listed = notary.run_at(&gateway.address, &fresh, &["list", &gun]).succeeded("notary list");
     let hex = image.manifest.digest.strip_prefix("sha256:").expect("a digest");
@@ -215,7 +305,7 @@ fn the_notary_client_reads_the_gateway_as_its_server() {
         command.env("DOCKER_CONFIG", &config);
     });
     let shown = shown.succeeded("notary show");
-    for word in ["verified, until", &root, "1.0", hex] {
+    for word in ["verified, until", "targets/releases", "1.0", hex] {
         assert!(shown.stdout.contains(word), "`{word}`: {}", shown.shown);
     }
     let tagged = format!("{reference}:1.0");
