@@ -66,6 +66,7 @@ fn evidence(policy: &Policy, severity: Severity) -> Evidence {
     };
     let scan = ScanReport {
         distribution: None,
+        support: None,
         packages: Vec::new(),
         findings: (0..400).map(|number| finding(number, severity)).collect(),
         unknown: Vec::new(),

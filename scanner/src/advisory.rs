@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use builder::{Added, BuildError, Builder, Lines};
 pub use ecosystem::Ecosystem;
+pub(crate) use feed::parse_date;
 pub use feed::{FeedError, FeedKind};
 pub use format::Entries;
 use format::{Header, Section};

@@ -12,6 +12,7 @@ use crate::image::view::View;
 use crate::layer::entry::printable;
 use crate::layer::{EntryKind, LayerReport};
 use crate::matcher::match_packages;
+use crate::release;
 use crate::report::{LayerSummary, PermissionFinding, ScanReport, SecretFinding, Unknown};
 
 mod config;
@@ -62,6 +63,7 @@ pub fn scan(layers: &[Layer<'_>], config: &[u8], advisories: Option<&Advisories>
     secrets.extend(config.secrets());
     secrets.sort();
     ScanReport {
+        support: inventory.distribution.as_ref().map(release::support),
         distribution: inventory.distribution,
         packages: inventory.packages,
         findings: matched.findings,

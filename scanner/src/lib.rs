@@ -13,5 +13,6 @@ pub mod layer;
 pub mod limits;
 pub mod matcher;
 pub mod package;
+pub mod release;
 pub mod report;
 pub mod versions;

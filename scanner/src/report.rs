@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::finding::Finding;
 use crate::package::{Distribution, Package};
+use crate::release::Support;
 
 /// Everything the scanner can say about one image at one advisory revision. Sorted, so that the same image and the
 /// same advisories always give the same bytes.
@@ -11,6 +12,9 @@ use crate::package::{Distribution, Package};
 pub struct ScanReport {
     /// The operating system in the final view; `None` when the image has none (see [`ScanReport::unknown`]).
     pub distribution: Option<Distribution>,
+    /// How long its release is looked after; `None` when there is no distribution.
+    #[serde(default)]
+    pub support: Option<Support>,
     /// Installed packages in the final view.
     pub packages: Vec<ImagePackage>,
     /// Packages × advisories.

@@ -116,13 +116,14 @@ impl Check<'_> {
 }
 
 /// Asked of every runnable image at every checkpoint.
-const IMAGE_CHECKS: [ImageCheck; 12] = [
+const IMAGE_CHECKS: [ImageCheck; 13] = [
     integrity::contradictions,
     integrity::unreadable_layers,
     secret::secrets,
     vulnerability::findings,
     unknown::unjudged,
     unknown::advisory_age,
+    unknown::end_of_life,
     base::base_image,
     image::size,
     image::layers,

@@ -9,6 +9,7 @@ use super::verdict::Verdict;
 use super::*;
 use fixture::*;
 use scanner::finding::Severity;
+use scanner::release::Support;
 use scanner::report::{PermissionFinding, PermissionKind, SecretFinding, Unknown, WastedPath};
 
 /// The checks that refused; empty for "allow".
@@ -143,6 +144,7 @@ fn whatever_could_not_be_judged_refuses() {
         (Unknown::UnsupportedDatabase { path: "a".to_owned(), layer: 9 }, "unknown"),
         (Unknown::NothingRecognised, "unknown"),
         (Unknown::UnorderableVersion { package: "a 1".to_owned() }, "unknown"),
+        (Unknown::UnidentifiedPackage { package: "a 1".to_owned() }, "unknown"),
         (Unknown::UnreadableLayer { layer: 0, problem: "path escapes".to_owned() }, "integrity"),
     ];
     let accepting = policy_text() + "scan = { unknown = \"accept-unsafe\" }\n";
@@ -164,6 +166,21 @@ fn stale_and_future_advisories_refuse() {
         let expected: &[&str] = if denied { &["advisory-age"] } else { &[] };
         check(&signed(facts), &policy(""), [expected; 4]);
     }
+}
+
+#[test]
+fn a_release_without_support_refuses_where_the_policy_says_so() {
+    let denying = policy_text() + "scan = { end-of-life = \"deny\" }\n";
+    for (ends, denied) in [(0, false), (-1, true), (1, false), (-400, true)] {
+        let mut facts = clean();
+        scan_mut(&mut facts).support = Some(Support::Ends(NOW + ends * 86_400));
+        let expected: &[&str] = if denied { &["end-of-life"] } else { &[] };
+        check(&signed(facts.clone()), &parse(&denying), [expected; 4]);
+        check(&signed(facts), &policy(""), [&[]; 4]);
+    }
+    let mut facts = clean();
+    scan_mut(&mut facts).support = Some(Support::Unknown);
+    check(&signed(facts), &parse(&denying), [&[]; 4]);
 }
 
 #[test]

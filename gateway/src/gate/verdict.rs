@@ -129,7 +129,7 @@ pub struct Reason {
 }
 
 /// Every check, worst first: reasons are told in this order.
-pub const CHECKS: [&str; 22] = [
+pub const CHECKS: [&str; 23] = [
     "registry",
     "rule",
     "state",
@@ -140,6 +140,7 @@ pub const CHECKS: [&str; 22] = [
     "vulnerability",
     "unknown",
     "advisory-age",
+    "end-of-life",
     "privileged",
     "apparmor",
     "host-bind-mount",

@@ -177,7 +177,7 @@ pub(super) fn is_cve(id: &str) -> bool {
 /// Seconds since 1970-01-01 UTC of the day at the start of an RFC 3339 time (`2026-08-05T…`) or of the day in a
 /// bulletin's or changelog's date (`[Wed, ]05 Aug 2026…`). The age of advisories is judged in days, so the time of day
 /// is not read, except RFC 3339's hours, minutes and seconds, by which `modified` picks the newer of two documents.
-pub(super) fn parse_date(text: &str) -> Option<i64> {
+pub(crate) fn parse_date(text: &str) -> Option<i64> {
     let number = |text: &str| text.parse::<i64>().ok();
     if text.len() >= 10 && text.as_bytes()[4] == b'-' {
         let mut parts = text.get(..10)?.split('-').map(number);

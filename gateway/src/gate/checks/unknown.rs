@@ -1,5 +1,6 @@
 //! What could not be judged. "No finding" is worth nothing where this speaks.
 
+use scanner::release::Support;
 use scanner::report::Unknown;
 
 use super::{ImageQuestion, Objection, printable};
@@ -89,6 +90,24 @@ pub(super) fn advisory_age(image: &ImageQuestion<'_>, objections: &mut Vec<Objec
     let next_step = "ask the gate's operator to run `portcullis advisories update`";
     objections.push(image.objection("advisory-age", image.rule.scan.unknown, message, next_step));
 }
+
+/// What nobody mends any more gets no advisories either, so that "no finding" says less with each day.
+pub(super) fn end_of_life(image: &ImageQuestion<'_>, objections: &mut Vec<Objection>) {
+    let scan = &image.facts.scan;
+    let Some(Support::Ends(last_day)) = scan.support else { return };
+    let over = image.as_of.saturating_sub(last_day).saturating_sub(DAY_SECONDS);
+    if over < 0 {
+        return;
+    }
+    let name = scan.distribution.as_ref().map_or_else(String::new, |distribution| {
+        format!("{} {}", distribution.id, distribution.version_id.as_deref().unwrap_or_default())
+    });
+    let message = format!("`{}` has had no security support for {}", printable(&name, 60), days(over));
+    let next_step = "build on a release that its distribution still supports";
+    objections.push(image.objection("end-of-life", image.rule.scan.end_of_life, message, next_step));
+}
+
+const DAY_SECONDS: i64 = 86_400;
 
 fn days(seconds: i64) -> String {
     match seconds {

@@ -40,9 +40,10 @@ pub enum Waives {
 
 /// The checks that an exception may name. Signatures, state and integrity are absent on purpose: whoever may write
 /// exceptions must not thereby be able to vouch.
-pub(crate) const WAIVABLE_CHECKS: [&str; 12] = [
+pub(crate) const WAIVABLE_CHECKS: [&str; 13] = [
     "advisory-age",
     "base",
+    "end-of-life",
     "layers",
     "permission-setgid",
     "permission-setuid",

@@ -113,6 +113,8 @@ pub struct ScanRule {
     pub secrets: Level,
     /// What could not be judged; [`Level::Warn`] only where the file says `accept-unsafe`.
     pub unknown: Level,
+    /// A distribution's release that gets no fixes any more: advisories about it fall silent.
+    pub end_of_life: Level,
     /// What a finding without severity counts as.
     pub unrated: Severity,
     /// How old the advisories may be, since they were last fetched.
@@ -421,6 +423,7 @@ fn parse_scan(mut fields: Fields<'_, '_, '_>) -> Option<ScanRule> {
     // `off` would hide that nothing was judged, so even the loosest word still warns, each time.
     let words = [("deny", Level::Deny), ("accept-unsafe", Level::Warn)];
     let unknown = fields.read("unknown", Level::Deny, |entry, mistakes| entry.word(&words, mistakes));
+    let end_of_life = fields.read("end-of-life", Level::Warn, |entry, mistakes| entry.level(mistakes));
     let unrated = fields.read("unrated", Severity::High, |entry, mistakes| entry.word(&SEVERITIES, mistakes));
     let age =
         fields.read("max-advisory-age", ADVISORY_AGE_MAX_DEFAULT, |entry, mistakes| entry.duration(mistakes));
@@ -431,6 +434,7 @@ fn parse_scan(mut fields: Fields<'_, '_, '_>) -> Option<ScanRule> {
         deny: deny?,
         secrets: secrets?,
         unknown: unknown?,
+        end_of_life: end_of_life?,
         unrated: unrated?,
         max_advisory_age: age?,
     })

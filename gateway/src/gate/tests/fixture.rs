@@ -105,6 +105,7 @@ pub(super) fn clean() -> ImageFacts {
     };
     let scan = ScanReport {
         distribution: None,
+        support: None,
         packages: Vec::new(),
         findings: Vec::new(),
         unknown: Vec::new(),
