@@ -9,3 +9,4 @@ mod bundles;
 mod data;
 mod images;
 mod registry;
+mod upstream;
