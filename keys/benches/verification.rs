@@ -7,6 +7,7 @@ use std::sync::Arc;
 use criterion::{Criterion, criterion_group, criterion_main};
 use keys::cosign;
 use keys::keyring::{self, NewKey, Password, PrivateKey};
+use keys::notary::{Collection, Document, Lookup, RootPin, Seen, unverified};
 use keys::notation::{Level, NotationTrust, TrustPolicy, TrustStores, signature_layers};
 use keys::signature::{Subject, UnverifiedSignature};
 use keys::signer::{ImageDescriptor, SignedArtifact, Signer};
@@ -138,6 +139,36 @@ fn notation(criterion: &mut Criterion) {
     });
 }
 
+/// A repository of notary's own making with a delegation, as the gate verifies it once a push; and one look-up, as it is
+/// made for each image.
+fn notary(criterion: &mut Criterion) {
+    const FILES: &str = include_str!("../tests/vectors/notary-v1/files.json");
+    const CASES: &str = include_str!("../tests/vectors/notary-v1/cases.jsonl");
+    const SIGNED_IN_2026: i64 = 1_795_521_600;
+    let files: BTreeMap<String, String> = serde_json::from_str(FILES).expect("JSON");
+    let cases = CASES.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+    let case = cases.into_iter().find(|case| case["id"] == "releases-delegation").expect("a case");
+    let mut collection = Collection::default();
+    for (role, name) in case["metadata"].as_object().expect("files") {
+        let document = Document::from_file_name(&format!("{role}.json")).expect("a role");
+        collection.insert(document, files[name.as_str().expect("a name")].clone().into_bytes());
+    }
+    let root = collection.file(&Document::Root).expect("a root");
+    let ids = unverified::root_keys(root).expect("keys").into_iter().map(|key| key.id);
+    let pin = RootPin::from_key_ids(&ids.collect::<Vec<_>>()).expect("ids");
+    let gun = case["gun"].as_str().expect("a name");
+    let update = || collection.verify(gun, &pin, Seen::default(), SIGNED_IN_2026);
+    let (repository, _) = update().expect("a good repository");
+    let digest = case["expectedDigest"].as_str().expect("a digest");
+    assert_eq!(repository.naming(digest, &Lookup::PreOrder, SIGNED_IN_2026).map(|tags| tags.len()), Ok(1));
+    criterion.bench_function("verify notary v1 repository", |bencher| {
+        bencher.iter(|| black_box(update()).is_ok())
+    });
+    criterion.bench_function("look up one image in it", |bencher| {
+        bencher.iter(|| repository.naming(black_box(digest), &Lookup::PreOrder, SIGNED_IN_2026).is_ok());
+    });
+}
+
 /// CVE-2023-46737: the longest list that is still examined whole.
 fn many(criterion: &mut Criterion) {
     let subject = Subject { digest: DIGEST, repository: REPOSITORY };
@@ -160,5 +191,5 @@ fn many(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, verification, keyless, notation, many);
+criterion_group!(benches, verification, keyless, notation, notary, many);
 criterion_main!(benches);

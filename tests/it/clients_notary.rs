@@ -262,7 +262,7 @@ fn the_notary_client_reads_the_gateway_as_its_server() {
     notary.run(&["init", "-p", &gun]).succeeded("notary init");
     let root = notary.root_key();
     let pin = format!("root-keys = [\"{root}\"], roles = [\"targets/releases\"]");
-    let gateway = TestGateway::start(&policy(&pin), "");
+    let gateway = TestGateway::start(&policy(&pin), "[access]\nanonymous-pull = []\n");
     let image = staged(&gateway, repository, "1.0");
     let other = staged(&gateway, repository, "0.9");
     notary.sign(&gun, "0.9", &other);
