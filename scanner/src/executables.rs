@@ -15,10 +15,14 @@ mod rust;
 pub(crate) const NAME: &str = "executable";
 /// Raised whenever the same bytes would give another answer.
 #[cfg(test)]
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// Begin of an ELF file (System V ABI, "ELF Header").
 const ELF_MAGIC: &[u8] = b"\x7fELF";
+
+/// What UPX leaves in the programs that it packs, and where it is looked for.
+const PACKER: &[u8] = b"UPX!";
+const PACKER_BYTES: usize = 1 << 10;
 
 /// Bytes kept at one mark. The module list of Kubernetes has 30 KB, the crates of a large program pack to 20 KB.
 const CAPTURE_BYTES_MAX: usize = 1 << 20;
@@ -32,6 +36,7 @@ pub(crate) struct Executable {
     captures: Vec<Capture>,
     crates: rust::Search,
     too_many: bool,
+    packed: bool,
 }
 
 /// Which list begins at a mark.
@@ -59,14 +64,15 @@ impl Executable {
             let fresh = &window.bytes[window.fresh.clone()];
             capture.bytes.extend_from_slice(&fresh[..fresh.len().min(room)]);
         }
-        let known = self.captures.len();
+        // Its loader bears the mark, right behind the headers; the tool itself bears it elsewhere.
+        self.packed |= window.first
+            && memchr::memmem::find(&window.bytes[..window.bytes.len().min(PACKER_BYTES)], PACKER).is_some();
         for at in go::marks(window) {
             self.keep(Kind::Modules, window, at);
         }
         let mut crates = std::mem::take(&mut self.crates);
         crates.for_each_mark(window, &mut |at| self.keep(Kind::Crates, window, at));
         self.crates = crates;
-        debug_assert!(known <= self.captures.len());
     }
 
     fn keep(&mut self, kind: Kind, window: &Window<'_>, at: usize) {
@@ -79,6 +85,9 @@ impl Executable {
 
     /// What was found; `None` when there was no mark.
     pub(crate) fn finish(self) -> Option<Result<Extracted, ExtractError>> {
+        if self.packed {
+            return Some(Err(malformed("packed by UPX, so that nothing in it can be read")));
+        }
         if self.too_many || self.crates.exhausted() {
             return Some(Err(malformed("more marks of package lists than can be followed")));
         }
@@ -105,7 +114,7 @@ impl Executable {
 }
 
 fn malformed(problem: impl Into<String>) -> ExtractError {
-    ExtractError::Malformed { expected: "an executable with a package list", problem: problem.into() }
+    ExtractError::Malformed { expected: "a readable executable", problem: problem.into() }
 }
 
 #[cfg(test)]

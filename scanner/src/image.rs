@@ -16,6 +16,7 @@ use crate::release;
 use crate::report::{LayerSummary, PermissionFinding, ScanReport, SecretFinding, Unknown};
 
 mod config;
+mod ownership;
 mod packages;
 mod tree;
 mod view;

@@ -91,6 +91,15 @@ pub enum Unknown {
         /// Name and version.
         package: String,
     },
+    /// An executable that should tell what was built into it, and cannot be read: packed, or built by a Go before 1.18.
+    UnreadableExecutable {
+        /// Where.
+        path: String,
+        /// Which layer wrote it.
+        layer: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A layer that is not a file-system layer, or was refused while walking.
     UnreadableLayer {
         /// Which.

@@ -144,6 +144,10 @@ fn whatever_could_not_be_judged_refuses() {
         (Unknown::UnsupportedDatabase { path: "a".to_owned(), layer: 9 }, "unknown"),
         (Unknown::NothingRecognised, "unknown"),
         (Unknown::UnorderableVersion { package: "a 1".to_owned() }, "unknown"),
+        (
+            Unknown::UnreadableExecutable { path: "a".to_owned(), layer: 1, problem: "b".to_owned() },
+            "unknown",
+        ),
         (Unknown::UnidentifiedPackage { package: "a 1".to_owned() }, "unknown"),
         (Unknown::UnreadableLayer { layer: 0, problem: "path escapes".to_owned() }, "integrity"),
     ];

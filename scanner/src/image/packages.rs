@@ -1,9 +1,10 @@
 //! What is installed in the final view, where each package came from, and what contradicts itself.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::advisory::Ecosystem;
+use crate::executables;
 use crate::extractors::Extracted;
+use crate::image::ownership;
 use crate::image::tree::{EntryId, Lookup, Shape};
 use crate::image::view::View;
 use crate::layer::Extraction;
@@ -31,6 +32,9 @@ const DATABASES: [(&str, &str); 9] = [
     ("var/lib/rpm/Packages.db", "rpm"),
     ("var/lib/rpm/rpmdb.sqlite", "rpm"),
 ];
+
+/// Who reads the databases of distributions.
+const SYSTEM_EXTRACTORS: [&str; 5] = ["apk", "dpkg", "pacman", "rpm", "unsupported"];
 
 /// What stays behind when a database is deleted to hide what is installed.
 const LEFTOVERS: [&str; 12] = [
@@ -88,7 +92,7 @@ impl Inventory {
 
     fn collect_packages(&mut self, view: &View<'_>) {
         let mut origins: HashMap<(&str, &Package), usize> = HashMap::new();
-        let mut found = Vec::new();
+        let (mut found, mut broken) = (Vec::new(), Vec::new());
         for (id, extraction) in view.extractions() {
             let visible = view.visible.get(&id);
             match &extraction.found {
@@ -111,68 +115,33 @@ impl Inventory {
                     }
                 }
                 Ok(Extracted::Distribution(_) | Extracted::Owned(_)) => {}
+                // `os-release` is judged at its place; files of that name elsewhere say nothing.
+                Err(_) if extraction.extractor == "os-release" => {}
                 Err(problem) => {
-                    // `os-release` is judged at its place; files of that name elsewhere say nothing.
-                    if let Some(path) = visible.filter(|_| extraction.extractor != "os-release") {
-                        self.broken(path, layer(id), problem);
-                    }
+                    broken.extend(visible.map(|path| (id, &*extraction.extractor, path, problem)));
                 }
             }
         }
-        if found.iter().any(|(_, package)| !package.package.kind.is_system()) {
-            let installed = found.iter().filter(|(_, package)| package.package.kind == PackageKind::Deb);
-            let installed = installed.map(|(_, package)| package.package.name.as_str()).collect();
-            let owned = self.owned_files(view, &origins, &installed);
+        let of_languages = found.iter().any(|(_, package)| !package.package.kind.is_system());
+        if of_languages || !broken.is_empty() {
+            let owned = ownership::owned_files(view, self.distribution.as_ref(), &found, &origins);
             for (id, package) in &mut found {
                 package.owned = !package.package.kind.is_system() && owned.contains(id);
+            }
+            // Nor is what a distribution's own file fails to tell of any interest.
+            broken.retain(|(id, extractor, ..)| SYSTEM_EXTRACTORS.contains(extractor) || !owned.contains(id));
+        }
+        for (id, extractor, path, problem) in broken {
+            if extractor == executables::NAME {
+                let (path, problem) = (path.clone(), problem.clone());
+                self.unknown.insert(Unknown::UnreadableExecutable { path, layer: layer(id), problem });
+            } else {
+                self.broken(path, layer(id), problem);
             }
         }
         self.packages = found.into_iter().map(|(_, package)| package).collect();
         self.packages.sort();
         self.packages.dedup();
-    }
-
-    /// Files that packages of the distribution installed. What a later layer wrote over such a file is not the package's
-    /// any more; nor does the distribution judge what others have built.
-    fn owned_files(
-        &self,
-        view: &View<'_>,
-        origins: &HashMap<(&str, &Package), usize>,
-        installed: &HashSet<&str>,
-    ) -> HashSet<EntryId> {
-        let ecosystem = self.distribution.as_ref().and_then(Ecosystem::of_distribution);
-        let mut owned = HashSet::new();
-        let mut claim = |path: &str, installed_in: usize| {
-            if let Lookup::Found(node) = view.stack.tree.lookup(path.as_bytes())
-                && let Shape::File(content) = view.stack.tree.node(node).shape
-                && layer(content) <= installed_in
-            {
-                owned.insert(content);
-            }
-        };
-        for (id, extraction) in view.extractions().filter(|(id, _)| view.visible.contains_key(id)) {
-            match &extraction.found {
-                Ok(Extracted::Owned(paths)) => {
-                    let list = view.visible.get(&id).and_then(|path| listed_package(path));
-                    if list.is_some_and(|name| installed.contains(name)) {
-                        paths.iter().for_each(|path| claim(path, layer(id)));
-                    }
-                }
-                Ok(Extracted::System { packages, owned }) => {
-                    for (number, path) in owned {
-                        let package = usize::try_from(*number).ok().and_then(|number| packages.get(number));
-                        let judged = |package: &&Package| {
-                            !ecosystem.as_ref().is_some_and(|ecosystem| ecosystem.is_foreign(package))
-                        };
-                        if let Some(package) = package.filter(judged) {
-                            claim(path, origins.get(&("", package)).copied().unwrap_or(layer(id)));
-                        }
-                    }
-                }
-                _ => {}
-            }
-        }
-        owned
     }
 
     /// A database behind a link must have been read as one, or packages could hide behind the link.
@@ -235,13 +204,6 @@ impl Inventory {
             problem: problem.to_owned(),
         });
     }
-}
-
-/// `libc6` out of `var/lib/dpkg/info/libc6:amd64.list`.
-fn listed_package(path: &str) -> Option<&str> {
-    let name = path.rsplit('/').next()?;
-    let name = name.strip_suffix(".list").or_else(|| name.strip_suffix(".md5sums"))?;
-    name.split(':').next()
 }
 
 fn layer(id: EntryId) -> usize {

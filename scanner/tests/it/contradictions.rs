@@ -31,6 +31,7 @@ fn unknown(layers: Layers<'_>) -> Vec<&'static str> {
         Unknown::NothingRecognised => Some("nothing"),
         Unknown::UnidentifiedPackage { .. } => Some("identity"),
         Unknown::UnorderableVersion { .. } => Some("version"),
+        Unknown::UnreadableExecutable { .. } => Some("executable"),
         Unknown::UnreadableLayer { .. } => Some("layer"),
         Unknown::UnsupportedDatabase { .. } => Some("unsupported"),
     };
@@ -39,6 +40,7 @@ fn unknown(layers: Layers<'_>) -> Vec<&'static str> {
 
 #[test]
 fn an_image_that_hides_its_packages_is_unknown() {
+    let far = format!("f app=\x7fELF\x02{}UPX!", "-".repeat(4096));
     let cases: &[(&str, Layers<'_>, &[&str])] = &[
         ("in order", &[&[DEBIAN, STATUS]], &[]),
         ("nothing inside", &[&["f a=1"]], &["nothing"]),
@@ -81,7 +83,32 @@ fn an_image_that_hides_its_packages_is_unknown() {
             &["broken"],
         ),
         ("the database behind a dead link", &[&[DEBIAN, "l var/lib/dpkg/status->/gone"]], &["broken"]),
-        ("a pacman database", &[&[DEBIAN, STATUS, "f var/lib/opkg/status=x"]], &["unsupported"]),
+        ("a packed executable", &[&[DEBIAN, STATUS, "f app=\x7fELF\x02 UPX!"]], &["executable"]),
+        ("a packer's mark far behind", &[&[DEBIAN, STATUS, &far]], &[]),
+        (
+            "a packed executable of the distribution",
+            &[&[
+                DEBIAN,
+                STATUS,
+                "f var/lib/dpkg/info/a.list=/usr/bin/app\n",
+                "f usr/bin/app=\x7fELF\x02 UPX!",
+            ]],
+            &[],
+        ),
+        (
+            "packages of a system without advisories",
+            &[&[
+                "f etc/os-release=ID=arch\n",
+                "f var/lib/pacman/local/a-1-1/desc=%NAME%\na\n\n%VERSION%\n1-1\n",
+            ]],
+            &[],
+        ),
+        (
+            "pacman's database deleted",
+            &[&["f etc/os-release=ID=arch\n", "f var/lib/pacman/local/ALPM_DB_VERSION=9"]],
+            &["broken"],
+        ),
+        ("an opkg database", &[&[DEBIAN, STATUS, "f var/lib/opkg/status=x"]], &["unsupported"]),
         ("a broken package.json", &[&[DEBIAN, STATUS, "f app/node_modules/x/package.json={"]], &["broken"]),
     ];
     for (what, layers, expected) in cases {

@@ -5,6 +5,7 @@ mod archive;
 mod build;
 mod compression;
 mod contradictions;
+mod distributions;
 mod goldens;
 mod hostile;
 mod images;

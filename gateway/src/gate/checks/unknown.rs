@@ -56,6 +56,15 @@ fn tell(unknown: &Unknown) -> Option<(String, &'static str, Option<usize>)> {
             "install a released version of it",
             None,
         ),
+        Unknown::UnreadableExecutable { path, layer, problem } => (
+            format!(
+                "executable `{}` does not tell what was built into it: {}",
+                printable(path, 200),
+                printable(problem, 200)
+            ),
+            "build it with a current toolchain and without a packer, or ask for an exception for check `unknown`",
+            Some(*layer),
+        ),
         Unknown::UnidentifiedPackage { package } => (
             format!(
                 "nothing tells whose `{}` this is, and advisories name a library of that name",
