@@ -97,6 +97,14 @@ pub enum AppError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The policy asks for what the configuration has no key for.
+    #[error(
+        "rule `{rule}` has `serve-as`, which asks the gate to sign; give it a key: `[receipts]` in the configuration"
+    )]
+    NoKey {
+        /// Which rule.
+        rule: String,
+    },
     /// There is no usable policy.
     #[error(transparent)]
     Policy(#[from] PolicyFileError),
@@ -118,7 +126,8 @@ impl App {
         let certificates = config.tls.clone().map(CertificateStore::load).transpose()?.map(Arc::new);
         let metrics = Arc::new(Metrics::new());
         let access = Arc::new(open_access(&config, &clock)?);
-        let policy = Arc::new(ArcSwap::from_pointee(policy_file::read(&config.policy_file)?));
+        let policy = read_policy(&config.policy_file, config.receipts.is_some())?;
+        let policy = Arc::new(ArcSwap::from_pointee(policy));
         let advisories = match &config.advisories {
             Some(advisories) => AdvisoryStore::open(&advisories.file)?,
             None => AdvisoryStore::empty(),
@@ -221,6 +230,7 @@ impl App {
             certificates: self.certificates.clone(),
             policy: self.policy.clone(),
             policy_file: self.config.policy_file.clone(),
+            has_key: self.config.receipts.is_some(),
             registry: self.registry.clone(),
         };
         background.spawn(reloader.run(reload));
@@ -284,6 +294,15 @@ fn open_access(config: &Config, clock: &Clock) -> Result<Access, AppError> {
         hashing_slots: config.hashing_threads,
     };
     Ok(Access::new(access, token_key, clock.clone())?)
+}
+
+/// A policy that this gateway can do all of.
+fn read_policy(file: &Path, has_key: bool) -> Result<Policy, AppError> {
+    let policy = policy_file::read(file)?;
+    match policy.needs_key().filter(|_| !has_key) {
+        Some(rule) => Err(AppError::NoKey { rule: rule.name.clone() }),
+        None => Ok(policy),
+    }
 }
 
 /// The gate's own key. A gateway that is told to give receipts and cannot does not start.
@@ -359,6 +378,7 @@ struct Reloader {
     certificates: Option<Arc<CertificateStore>>,
     policy: Arc<ArcSwap<Policy>>,
     policy_file: PathBuf,
+    has_key: bool,
     registry: Arc<Registry>,
 }
 
@@ -376,7 +396,7 @@ impl Reloader {
     }
 
     fn read(&self) {
-        match policy_file::read(&self.policy_file) {
+        match read_policy(&self.policy_file, self.has_key) {
             Ok(policy) => {
                 tracing::info!(policy.digest = policy.digest(), "took up the policy");
                 self.policy.store(Arc::new(policy));

@@ -1,6 +1,7 @@
 //! Asks the gate about what is stored: gathers the evidence, and takes the answer into the state, in one transaction.
 
 mod attestations;
+mod bridge;
 mod evidence;
 mod log;
 mod notary;

@@ -1,6 +1,7 @@
 //! All SQL: one writer thread that commits in groups, and read-only connections beside it.
 
 pub mod blobs;
+pub mod counter_signatures;
 pub mod decisions;
 pub mod manifests;
 pub mod notary;

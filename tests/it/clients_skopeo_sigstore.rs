@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde_json::json;
 use tests::clients::{self, Outcome, find_or_skip};
 use tests::image_builder::{Image, alpine_image};
-use tests::test_gateway::{PASSWORD, TestGateway, push};
+use tests::test_gateway::{PASSWORD, REGISTRY_NAME, TestGateway, push};
 
 const POLICY: &str = r#"
 [[identity]]
@@ -29,13 +29,16 @@ struct Skopeo {
 impl Skopeo {
     fn find(test: &str) -> Option<Self> {
         let program = find_or_skip(test, "skopeo-sigstore")?;
-        let gateway = TestGateway::start(POLICY, "");
+        Some(Self::on(program, TestGateway::start(POLICY, "")))
+    }
+
+    fn on(program: PathBuf, gateway: TestGateway) -> Self {
         fs::write(gateway.folder().join("password"), PASSWORD).expect("the password is written");
         let attachments = format!("docker:\n  {}:\n    use-sigstore-attachments: true\n", gateway.address);
         let registries = gateway.folder().join("registries.d");
         fs::create_dir(&registries).expect("the folder is made");
         fs::write(registries.join("gateway.yaml"), attachments).expect("the lookup is written");
-        Some(Self { program, gateway })
+        Self { program, gateway }
     }
 
     fn run(&self, arguments: &[&str]) -> Outcome {
@@ -53,8 +56,12 @@ impl Skopeo {
 
     /// Copies an image into a folder under a policy that trusts one key for this registry, and nothing else.
     fn copy_trusting(&self, image: &Image, key: &str) -> Outcome {
+        self.copy_trusting_as(image, key, json!({"type": "matchRepository"}))
+    }
+
+    fn copy_trusting_as(&self, image: &Image, key: &str, signed_identity: serde_json::Value) -> Outcome {
         let requirement =
-            json!({"type": "sigstoreSigned", "keyPath": key, "signedIdentity": {"type": "matchRepository"}});
+            json!({"type": "sigstoreSigned", "keyPath": key, "signedIdentity": signed_identity});
         let scope = format!("{}/prod/app", self.gateway.address);
         let policy =
             json!({"default": [{"type": "reject"}], "transports": {"docker": {scope: [requirement]}}});
@@ -83,6 +90,25 @@ fn skopeo_verifies_what_portcullis_signed() {
     skopeo.copy_trusting(&image, "release.pub").succeeded("skopeo with our key");
     skopeo.gateway.command(&["keys", "generate", "--output", "other"]).succeeded("keys generate");
     skopeo.copy_trusting(&image, "other.pub").failed_showing("skopeo with another key", &["signature"]);
+}
+
+#[test]
+fn skopeo_reads_what_the_gate_signed_again_of_a_bundle() {
+    let test = "skopeo_reads_what_the_gate_signed_again_of_a_bundle";
+    let Some(program) = find_or_skip(test, "skopeo-sigstore") else { return };
+    let policy = POLICY.replace("[[\"release\"]]", "[[\"release\"]], serve-as = [\"simple\"]");
+    let skopeo = Skopeo::on(program, TestGateway::with_key(&policy));
+    let image = alpine_image("signed in the new form", &[]).build();
+    assert_eq!(push(&skopeo.gateway.caller("builder"), "prod/app", "v1", &image).status, 201);
+    let sign = ["sign", &skopeo.reference(&image), "--key", "release.key", "--form", "bundle"];
+    let sign = [&sign[..], &["--username", "signer", "--password-file", "password"]].concat();
+    skopeo.gateway.command(&sign).succeeded("portcullis sign");
+    // The gate signs for its own name, whatever address it is reached at.
+    let name = format!("{REGISTRY_NAME}/prod/app");
+    let as_gate = || json!({"type": "exactRepository", "dockerRepository": name});
+    skopeo.copy_trusting_as(&image, "gate.pub", as_gate()).succeeded("skopeo with the gate's key");
+    let refused = skopeo.copy_trusting_as(&image, "release.pub", as_gate());
+    refused.failed_showing("skopeo with the key that signed the bundle", &["signature"]);
 }
 
 #[test]

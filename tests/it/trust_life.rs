@@ -20,8 +20,6 @@ signatures = { require = [["release"]] }
 pin = { pull = "tag" }
 scan = { deny = "nothing-unsafe", unknown = "accept-unsafe" }
 "#;
-const RECEIPTS: &str =
-    "[receipts]\nkey = \"gate.key\"\nkey-password-file = \"gate.password\"\nvalid-for = \"1h\"\n";
 /// Longest that taking up a policy may take.
 const RELOAD: Duration = Duration::from_secs(10);
 
@@ -33,22 +31,11 @@ struct Operator {
 impl Operator {
     /// A gateway that gives receipts; its key is made by the command that makes keys.
     fn new() -> Self {
-        let mut gateway = TestGateway::start(POLICY, "");
-        gateway.kill();
+        let gateway = TestGateway::with_key(POLICY);
         let operator = Self { consumer: gateway.caller("consumer"), gateway };
-        operator.run(&["keys", "generate", "--output", "gate"]);
         operator.run(&["keys", "generate", "--output", "next"]);
-        let folder = operator.gateway.folder();
-        std::fs::write(folder.join("pw"), PASSWORD).expect("the password is written");
-        std::fs::write(folder.join("gate.password"), format!("{PASSWORD}\n"))
-            .expect("the password is written");
-        let configuration = folder.join("portcullis.toml");
-        let text = std::fs::read_to_string(&configuration).expect("the configuration");
-        std::fs::write(configuration, text.replacen("[advisories]", &format!("{RECEIPTS}\n[advisories]"), 1))
-            .expect("the configuration is written");
-        let Self { mut gateway, consumer } = operator;
-        gateway.start_again();
-        Self { gateway, consumer }
+        std::fs::write(operator.gateway.folder().join("pw"), PASSWORD).expect("the password is written");
+        operator
     }
 
     #[track_caller]

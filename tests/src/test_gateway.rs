@@ -62,6 +62,9 @@ image = { user = "non-root" }
 help = "https://help.example/portcullis"
 "#;
 
+const RECEIPTS: &str =
+    "[receipts]\nkey = \"gate.key\"\nkey-password-file = \"gate.password\"\nvalid-for = \"1h\"\n";
+
 /// Advisories for the strict policy's tests, made up: Alpine 3.20 says what fixes what, OSV how bad it is.
 const ADVISORIES: [(&str, &str); 2] = [
     (
@@ -127,6 +130,25 @@ impl TestGateway {
         let configuration = configuration_text(&address, path, configuration);
         fs::write(path.join("portcullis.toml"), configuration).expect("the configuration is written");
         let mut gateway = Self { address, folder, process: None };
+        gateway.start_again();
+        gateway
+    }
+
+    /// A gateway with a policy and a key of its own, `gate.key`, made by the command that makes keys: it gives receipts.
+    ///
+    /// # Panics
+    /// When it does not answer in time, with what it logged.
+    pub fn with_key(policy: &str) -> Self {
+        let mut gateway = Self::start(POLICY_OPEN, "");
+        gateway.kill();
+        gateway.command(&["keys", "generate", "--output", "gate"]).succeeded("keys generate");
+        let write = |name: &str, text: String| {
+            fs::write(gateway.folder().join(name), text).expect("the file is written");
+        };
+        write("policy.toml", policy.to_owned());
+        write("gate.password", format!("{PASSWORD}\n"));
+        let text = fs::read_to_string(gateway.folder().join("portcullis.toml")).expect("the configuration");
+        write("portcullis.toml", text.replacen("[advisories]", &format!("{RECEIPTS}\n[advisories]"), 1));
         gateway.start_again();
         gateway
     }

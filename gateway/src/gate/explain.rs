@@ -73,6 +73,7 @@ pub fn explain(policy: &Policy, repository: &str) -> String {
     let mut lines = vec![format!("{repository}: rule `{}` ({})", rule.name, join(&rule.images))];
     lines.push(signatures(rule));
     lines.extend(attestations(rule));
+    lines.extend(serve_as(rule));
     lines.push(match rule.pin.pull {
         Pin::Digest => "pull, admit: only by digest".to_owned(),
         Pin::SignedTag => "pull, admit: by digest, or by a tag that is signed for it".to_owned(),
@@ -120,6 +121,11 @@ fn signatures(rule: &Rule) -> String {
         [one] => format!("{when}: signed by {one}"),
         several => format!("{when}: signed by {} (different people)", several.join(", and by ")),
     }
+}
+
+fn serve_as(rule: &Rule) -> Option<String> {
+    let forms: Vec<&str> = rule.signatures.serve_as.iter().map(|form| form.name()).collect();
+    (!forms.is_empty()).then(|| format!("release: signed again by the gate: {}", forms.join(", ")))
 }
 
 fn attestations(rule: &Rule) -> impl Iterator<Item = String> {

@@ -13,6 +13,7 @@ mod pattern;
 mod reader;
 mod revocation;
 mod rule;
+mod signatures;
 mod starter;
 mod values;
 
@@ -35,9 +36,8 @@ pub use identity::IdentitySummary;
 pub use pattern::{Pattern, PatternError};
 pub use reader::Mistake;
 use reader::{Mistakes, Place, Section};
-pub use rule::{
-    BaseRule, ImageRule, Pin, PinRule, Rule, RuntimeRule, ScanRule, SignatureRule, User, When, Worst,
-};
+pub use rule::{BaseRule, ImageRule, Pin, PinRule, Rule, RuntimeRule, ScanRule, User, Worst};
+pub use signatures::{ServedForm, SignatureRule, When};
 pub use starter::{STARTER_KEY_PATH, starter};
 pub use values::{Enforcement, Level, Share, format_bytes};
 
@@ -123,6 +123,11 @@ impl Policy {
     /// The first rule for a repository (`host/path`), if any.
     pub fn rule_for(&self, repository: &str) -> Option<&Rule> {
         self.rules.iter().find(|rule| rule.images.iter().any(|pattern| pattern.matches(repository)))
+    }
+
+    /// The first rule that asks the gate to sign with a key of its own, if any.
+    pub fn needs_key(&self) -> Option<&Rule> {
+        self.rules.iter().find(|rule| !rule.signatures.serve_as.is_empty())
     }
 
     /// The next moment after `now` at which this policy may answer differently about the same evidence, because a key's

@@ -74,6 +74,7 @@ impl Judge {
             all.rejected.extend(one.rejected);
             all.incomplete |= one.incomplete;
         }
+        all.verified.retain(|found| !self.is_own(found.key_id()));
         all.rejected.truncate(limits::REJECTIONS_MAX);
         Ok(all)
     }

@@ -99,6 +99,7 @@ impl Judge {
         runtime: Runtime,
         basis: &Basis,
     ) -> Result<Answer, JudgeError> {
+        let mut said_until = None;
         if let Some(image) = self.receipt_subject(repository, row)? {
             let about =
                 Box::pin(self.ask(Checkpoint::Pull, repository, None, &image, Runtime::default(), basis));
@@ -106,6 +107,7 @@ impl Judge {
             if matches!(answer.verdict, Verdict::Deny(_)) {
                 return Ok(answer);
             }
+            said_until = answer.until;
         }
         let (policy, now) = (basis.policy.digest(), self.clock.now());
         let judged = self
@@ -135,6 +137,8 @@ impl Judge {
             until = self.keep_verdict(repository, &evidence, basis).await?;
             self.renew_in_background(repository, evidence, basis);
         }
+        // What we say of an image is asked for again when the image is.
+        let until = [until, said_until].into_iter().flatten().min();
         Ok(Answer { verdict, until })
     }
 

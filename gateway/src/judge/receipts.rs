@@ -11,17 +11,17 @@ use keys::receipt::{PREDICATE_TYPE, Receipt};
 use keys::signer::{ImageDescriptor, SignError, SignedArtifact, Signer};
 use rusqlite::Connection;
 
-use super::{Basis, Judge, JudgeError, log};
+use super::{Basis, Judge, JudgeError, bridge, log};
 use crate::gate::evidence::{Content, Evidence, State};
 use crate::gate::verdict::Verdict;
 use crate::ingest::{Ingest, IngestError};
 use crate::manifest::{self, Manifest};
 use crate::records::manifests::{self, ManifestRow};
 use crate::records::receipts::ReceiptRow;
-use crate::records::{RecordError, blobs, receipts};
+use crate::records::{RecordError, blobs, counter_signatures, receipts};
 
 /// Who pushed a receipt, as the records say; no account may be named so, for it has spaces.
-const ISSUER: &str = "the gateway's receipts";
+pub(super) const ISSUER: &str = "the gateway's receipts";
 /// Receipts renewed in one step.
 const STEP: u32 = 500;
 /// Longest pause between two looks at which receipts end.
@@ -47,7 +47,7 @@ pub(crate) struct Issuer {
 
 /// Why an image got no receipt. It is served all the same.
 #[derive(Debug, thiserror::Error)]
-enum ReceiptFailure {
+pub(super) enum ReceiptFailure {
     #[error("cannot store the receipt")]
     Ingest(#[from] IngestError),
     #[error("cannot ask about the image")]
@@ -61,7 +61,7 @@ enum ReceiptFailure {
 }
 
 impl Judge {
-    /// Gives a receipt to each image that a release verdict was about.
+    /// Gives a receipt to each image that a release verdict was about, and signs it again where the rule says so.
     pub(super) async fn give_receipts(&self, repository: &str, evidence: &Evidence, basis: &Basis) {
         let Some(issuer) = &self.issuer else { return };
         let mut images = vec![(&evidence.digest, &evidence.content)];
@@ -85,12 +85,19 @@ impl Judge {
         for (digest, content) in images {
             let given = self.give_receipt(issuer, repository, digest, &receipt(content)).await;
             self.told(repository, digest, given);
+            let signed = self.counter_sign(issuer, repository, digest, evidence, basis).await;
+            self.told(repository, digest, signed);
         }
     }
 
     fn told(&self, repository: &str, digest: &str, given: Result<(), ReceiptFailure>) {
         if let Err(error) = given {
-            tracing::error!(repository, digest, error = &error as &dyn std::error::Error, "no receipt");
+            tracing::error!(
+                repository,
+                digest,
+                error = &error as &dyn std::error::Error,
+                "could not sign what was released"
+            );
             self.metrics.error("receipt");
         }
     }
@@ -130,18 +137,24 @@ impl Judge {
         Ok(())
     }
 
-    /// The image whose receipt `row` is: a receipt is served only while its image is.
+    /// The image whose receipt or counter-signature `row` is: what we say of an image is served only while the image is.
     pub(super) fn receipt_subject(
         &self,
         repository: &str,
         row: &ManifestRow,
     ) -> Result<Option<ManifestRow>, RecordError> {
-        if row.subject.is_none() {
+        if self.issuer.is_none() {
             return Ok(None);
         }
-        self.records.read(|connection| match receipts::subject(connection, repository, &row.digest)? {
-            Some(subject) => manifests::find(connection, repository, &subject),
-            None => Ok(None),
+        self.records.read(|connection| {
+            let subject = match receipts::subject(connection, repository, &row.digest)? {
+                Some(subject) => Some(subject),
+                None => counter_signatures::subject(connection, repository, &row.digest)?,
+            };
+            match subject {
+                Some(subject) => manifests::find(connection, repository, &subject),
+                None => Ok(None),
+            }
         })
     }
 
@@ -236,12 +249,12 @@ fn is_fresh(kept: &Receipt, new: &Receipt, half: i64) -> bool {
     same == *new && new.time_verified <= kept.time_verified.saturating_add(half)
 }
 
-/// Removes the receipts of an image, if it has any.
+/// Removes what we said of an image: its receipts, and our signatures.
 pub(super) fn take_away(connection: &Connection, repository: &str, digest: &str) -> Result<(), RecordError> {
     if let Some(row) = receipts::take(connection, repository, digest)? {
         for manifest in row.manifests() {
             manifests::remove(connection, repository, &manifest)?;
         }
     }
-    Ok(())
+    bridge::take_away(connection, repository, digest)
 }

@@ -10,9 +10,10 @@ use super::refused::Outcome;
 use super::{Basis, Judge, JudgeError};
 use crate::digest::Digest;
 use crate::gate::evidence::Evidence;
+use crate::gate::policy::ServedForm;
 use crate::manifest::Manifest;
 use crate::records::notary::Learned;
-use crate::records::{self, manifests, receipts};
+use crate::records::{self, counter_signatures, manifests, receipts};
 use crate::staging::REFERRERS_MAX;
 
 /// The digest whose signatures a tag holds: cosign's `sha256-<hex>.sig`, or the referrers fallback tag `sha256-<hex>`
@@ -69,6 +70,7 @@ impl Judge {
             all.verified.extend(one.verified);
             all.rejected.extend(one.rejected);
         }
+        all.verified.retain(|found| !self.is_own(found.key_id()));
         all.rejected.truncate(limits::REJECTIONS_MAX);
         Ok((all, collections.learned))
     }
@@ -203,10 +205,14 @@ pub(super) fn candidates(
     // names the subject; if it does not, it is not about it.
     let limit = u32::try_from(REFERRERS_MAX).unwrap_or(u32::MAX);
     found.extend(manifests::referrer_digests(connection, repository, digest, limit)?);
-    // Our own receipts vouch for nothing: they say what we found.
+    // Our own receipts and bundles vouch for nothing: they say what we found. A `.sig` manifest of ours may hold others'
+    // signatures too.
     if let Some(row) = receipts::find(connection, repository, digest)? {
         let own: Vec<String> = row.manifests().collect();
         found.retain(|manifest| !own.contains(manifest));
+    }
+    for made in counter_signatures::of_image(connection, repository, digest)? {
+        found.retain(|manifest| *manifest != made.manifest || made.form != ServedForm::Bundle.name());
     }
     found.sort();
     found.dedup();

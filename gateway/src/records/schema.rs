@@ -10,6 +10,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0002_trust.sql"),
     include_str!("schema/0003_receipts.sql"),
     include_str!("schema/0004_notary.sql"),
+    include_str!("schema/0005_counter_signatures.sql"),
 ];
 
 /// Brings the database to the newest version, each step in a transaction.

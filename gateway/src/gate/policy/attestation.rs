@@ -7,6 +7,7 @@ use keys::attestation::predicate;
 use serde::Serialize;
 
 use super::reader::{Entry, Mistakes, Section};
+use super::signatures::identity_name;
 use crate::gate::condition::{Condition, VARIABLES};
 
 /// Conditions in one rule; each may be asked about every attestation of an image.
@@ -91,14 +92,14 @@ fn parse_from(
     mistakes: &mut Mistakes<'_>,
 ) -> Option<Vec<String>> {
     let entries = match entry.value.as_str() {
-        Some(_) => return super::rule::identity_name(entry, identities, mistakes).map(|name| vec![name]),
+        Some(_) => return identity_name(entry, identities, mistakes).map(|name| vec![name]),
         None => entry.list(mistakes)?,
     };
     if entries.is_empty() {
         mistakes.note(&entry.place, "an empty list can never be satisfied", "name an identity");
         return None;
     }
-    let names = entries.iter().map(|entry| super::rule::identity_name(entry, identities, mistakes));
+    let names = entries.iter().map(|entry| identity_name(entry, identities, mistakes));
     names.collect::<Vec<_>>().into_iter().collect()
 }
 

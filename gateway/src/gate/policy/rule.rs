@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::attestation::{self, AttestationRule};
 use super::pattern::Pattern;
 use super::reader::{Entry, Mistakes, Place, Section};
+use super::signatures::{self, SignatureRule};
 use super::values::{ENFORCEMENTS, Enforcement, LEVELS, Level, Share};
 
 /// One rule, defaults filled in.
@@ -39,26 +40,6 @@ pub struct Rule {
     /// Whom to ask, or where to read on; ends every refusal by this rule.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
-}
-
-/// Who must have signed, and from when on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct SignatureRule {
-    /// Each inner list is satisfied by any of its identities; all lists must be, by different principals. Empty only
-    /// where the file says `nobody-unsafe`.
-    pub require: Vec<Vec<String>>,
-    /// From which checkpoint on.
-    pub when: When,
-}
-
-/// See [`SignatureRule::when`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum When {
-    /// The signature must lie in the registry before the image is pushed.
-    BeforePush,
-    /// The image may be staged unsigned; consumers do not see it until it is signed.
-    BeforeRelease,
 }
 
 /// How precisely something must be named.
@@ -199,7 +180,7 @@ pub(super) fn parse(
     let images = super::patterns(&mut section, mistakes);
     let hint = "say who must sign: `signatures = { require = [[\"release\"]] }`";
     let signatures = section.require("signatures", hint, mistakes);
-    let signatures = signatures.and_then(|entry| parse_signatures(&entry, identities, mistakes));
+    let signatures = signatures.and_then(|entry| signatures::parse(&entry, identities, mistakes));
     let attestations = match section.take("attestation") {
         Some(entry) => attestation::parse(&entry, identities, mistakes),
         None => Some(Vec::new()),
@@ -298,74 +279,6 @@ impl<'a> Fields<'a, '_, '_> {
             section.finish(self.mistakes);
         }
     }
-}
-
-fn parse_signatures(
-    entry: &Entry<'_>,
-    identities: &BTreeSet<String>,
-    mistakes: &mut Mistakes<'_>,
-) -> Option<SignatureRule> {
-    const HINT: &str =
-        "write `require = [[\"release\"]]`; all lists must be satisfied, each by any one of its identities";
-    let mut section = entry.section(mistakes)?;
-    let require = section.require("require", HINT, mistakes);
-    let require = require.and_then(|entry| parse_require(&entry, identities, mistakes));
-    let words = [("before-push", When::BeforePush), ("before-release", When::BeforeRelease)];
-    let when = section.take("when").map_or(Some(When::BeforeRelease), |entry| entry.word(&words, mistakes));
-    section.finish(mistakes);
-    Some(SignatureRule { require: require?, when: when? })
-}
-
-fn parse_require(
-    entry: &Entry<'_>,
-    identities: &BTreeSet<String>,
-    mistakes: &mut Mistakes<'_>,
-) -> Option<Vec<Vec<String>>> {
-    const HINT: &str =
-        "write `require = [[\"release\"]]`; to accept unsigned images, `require = \"nobody-unsafe\"`";
-    if let Some(word) = entry.value.as_str() {
-        if word != "nobody-unsafe" {
-            mistakes.note(&entry.place, format!("`{word}` is not a word known here"), HINT);
-            return None;
-        }
-        return Some(Vec::new());
-    }
-    let clauses = entry.list(mistakes)?;
-    if clauses.is_empty() {
-        mistakes.note(&entry.place, "an empty list would require nobody", HINT);
-        return None;
-    }
-    let mut require = Vec::with_capacity(clauses.len());
-    for clause in &clauses {
-        let names = clause.list(mistakes)?;
-        if names.is_empty() {
-            mistakes.note(&clause.place, "an empty list can never be satisfied", HINT);
-        }
-        let mut any_of = Vec::with_capacity(names.len());
-        for name in &names {
-            any_of.extend(identity_name(name, identities, mistakes));
-        }
-        require.push(any_of);
-    }
-    Some(require)
-}
-
-/// The name of an identity of this policy; an unknown one is noted, and given nevertheless.
-pub(super) fn identity_name(
-    entry: &Entry<'_>,
-    identities: &BTreeSet<String>,
-    mistakes: &mut Mistakes<'_>,
-) -> Option<String> {
-    let text = entry.text(mistakes)?;
-    if !identities.contains(text) {
-        let known: Vec<String> = identities.iter().map(|name| format!("`{name}`")).collect();
-        let hint = match known.as_slice() {
-            [] => "add an `[[identity]]` with this name".to_owned(),
-            known => format!("known: {}", known.join(", ")),
-        };
-        mistakes.note(&entry.place, format!("`{text}` is no identity of this policy"), hint);
-    }
-    Some(text.to_owned())
 }
 
 fn parse_pin(mut fields: Fields<'_, '_, '_>) -> Option<PinRule> {

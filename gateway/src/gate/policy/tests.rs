@@ -135,7 +135,7 @@ expires = "soon"
     line 16: `rule[0].enforce`: `log` is not a word known here
       hint: use `deny`, `warn`, `shadow`
     line 17: `rule[0].colour`: unknown key
-      hint: known here: `name`, `images`, `signatures`, `pin`, `base`, `scan`, `image`, `runtime`, `enforce`, `help`
+      hint: known here: `name`, `images`, `signatures`, `attestation`, `pin`, `base`, `scan`, `image`, `runtime`, `enforce`, `help`
     line 19: `exception[0]`: `reason` is missing
       hint: say why it is acceptable: `reason = "not reachable"`
     line 19: `exception[0]`: needs exactly one of `finding`, `secret` and `check`
