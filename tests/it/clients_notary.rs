@@ -59,6 +59,8 @@ impl Notary {
         let file = folder.path().join("signer.json");
         std::fs::write(&file, config.to_string()).expect("the configuration is written");
         let signer = start(&signer, &file);
+        // The server asks it once when it starts, and fails for good if it is not there.
+        wait_until("notary-signer", || std::net::TcpStream::connect(&address).is_ok());
         let trust_service = serde_json::json!({"type": "remote", "hostname": "localhost", "port": port,
             "key_algorithm": "ecdsa", "tls_ca_file": "./tls.crt", "tls_client_cert": "./tls.crt",
             "tls_client_key": "./tls.key"});
@@ -84,11 +86,8 @@ impl Notary {
         std::fs::write(&file, config.to_string()).expect("the configuration is written");
         let server = start(&server, &file);
         let notary = Self { client, address, folder, server, signer };
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while Client::anonymous(&notary.address).try_send("GET", "/v2/", &[], &[]).is_err() {
-            assert!(Instant::now() < deadline, "notary-server does not answer");
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        let answers = || Client::anonymous(&notary.address).try_send("GET", "/v2/", &[], &[]).is_ok();
+        wait_until("notary-server", answers);
         Some(notary)
     }
 
@@ -141,6 +140,14 @@ fn start(program: &Path, config: &Path) -> Child {
     let mut command = Command::new(program);
     command.arg("-config").arg(config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().unwrap_or_else(|error| panic!("{}: {error}", program.display()))
+}
+
+fn wait_until(what: &str, is_there: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !is_there() {
+        assert!(Instant::now() < deadline, "{what} does not answer");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// `NAME.crt` and `NAME.key`, self-signed.
@@ -314,6 +321,19 @@ fn the_notary_client_reads_the_gateway_as_its_server() {
         command.env("DOCKER_CONFIG", &config);
     });
     assert!(verified.succeeded("portcullis verify").stdout.contains("notary v1"));
+    // The pipeline door believes the same policy, under the names by which it reaches the images.
+    let remap =
+        format!("{pin}, gun = {{ prefix = \"{}\", signed-prefix = \"{REGISTRY_NAME}\" }}", gateway.address);
+    std::fs::write(gateway.folder().join("pipeline.toml"), policy(&remap)).expect("a policy");
+    for (tag, admitted) in [("1.0", true), ("0.9", false)] {
+        let tagged = format!("{reference}:{tag}");
+        let arguments = ["check", &tagged, "--policy", "pipeline.toml", "--advisories", "advisories.bin"];
+        let config = gateway.docker_config("builder");
+        let checked = gateway.command_with(&arguments, |command| {
+            command.env("DOCKER_CONFIG", config);
+        });
+        assert_eq!(checked.code, i32::from(!admitted), "{tag}: {}", checked.shown);
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use keys::attestation::Attestations;
 use keys::signature::Subject;
-use keys::verify::Verification;
+use keys::verify::{Verification, Verifier};
 use oci_distribution::RegistryOperation;
 use scanner::advisory::Advisories;
 
@@ -27,7 +27,7 @@ use crate::manifest::Kind;
 use crate::output::{CheckReport, Output, PlatformScan, SCHEMA, Word, render_undecided};
 use crate::policy_file;
 use crate::reference::ImageReference;
-use crate::source::{Image, Loaded, Location, Parts, Progress, Source, attestations, signatures};
+use crate::source::{Image, Loaded, Location, Parts, Progress, Source, attestations, notary, signatures};
 
 /// Width of tables that go to no terminal.
 const WIDTH: u16 = 140;
@@ -208,8 +208,13 @@ fn signatures_of(source: &Source, policy: &Policy, evidence: &Evidence) -> anyho
     let found = signatures::find(remote, &Digest::parse(&evidence.digest)?)
         .with_context(|| format!("cannot look for signatures of `{}`", remote.reference()))?;
     let subject = Subject { digest: &evidence.digest, repository: &evidence.repository };
-    let mut verification =
-        keys::verify::verify(&found.signatures, subject, policy.trust_store(), evidence.as_of);
+    let mut verifier = Verifier::new(subject, policy.trust_store(), evidence.as_of);
+    for signature in &found.signatures {
+        verifier.examine(signature);
+    }
+    notary::examine(remote, &evidence.repository, policy.trust_store(), &mut verifier, evidence.as_of)
+        .with_context(|| format!("cannot read the metadata beside `{}`", remote.reference()))?;
+    let mut verification = verifier.finish();
     verification.rejected.extend(found.unreadable);
     Ok(verification)
 }

@@ -24,7 +24,7 @@ use crate::clock::Clock;
 use crate::digest::Digest;
 use crate::reference::ImageReference;
 use crate::source::registry::Remote;
-use crate::source::{attestations, signatures};
+use crate::source::{self, attestations, signatures};
 
 /// Verify the signatures of an image against public keys, or a keyless signer.
 #[derive(Debug, clap::Args)]
@@ -116,7 +116,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     for signature in &found.signatures {
         verifier.examine(signature);
     }
-    notary::examine(&args.notary, &remote, &repository, &mut verifier)?;
+    source::notary::examine(&remote, &repository, &trust_store, &mut verifier, Clock::system().now())?;
     let mut verification = verifier.finish();
     verification.rejected.extend(found.unreadable);
     match args.output {

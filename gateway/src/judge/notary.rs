@@ -12,7 +12,7 @@ use keys::verify::{Rejection, Verifier};
 use rusqlite::Connection;
 
 use super::{Basis, Judge, JudgeError};
-use crate::gate::evidence::{Evidence, Standing};
+use crate::gate::evidence::{Evidence, Standing, State};
 use crate::gate::policy::{Pin, Policy};
 use crate::records::manifests;
 use crate::records::notary::{self, Learned};
@@ -95,6 +95,16 @@ impl Judge {
         let mut candidates: Vec<String> =
             row.into_iter().flat_map(|row| row.staged.into_iter().chain(row.released)).collect();
         candidates.dedup();
+        // What was taken back vouches no longer, whoever signed it.
+        let mut standing = Vec::new();
+        for candidate in candidates {
+            let row = manifests::find(connection, repository, &candidate)?;
+            let is_revoked = policy.trust_store().revocations.of_digest(&candidate).is_some();
+            if !is_revoked && row.is_some_and(|row| row.state != State::Withdrawn) {
+                standing.push(candidate);
+            }
+        }
+        let candidates = standing;
         self.collections(connection, repository, &candidates, policy, now)
     }
 

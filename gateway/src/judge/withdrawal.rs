@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use keys::notary::COLLECTION_TAG;
+
 use super::{Judge, JudgeError, log, receipts};
 use crate::decisions::{Decision, LoggedReason, Outcome};
 use crate::gate::Checkpoint;
 use crate::gate::evidence::{Content, Evidence};
 use crate::gate::verdict::{Denial, Verdict};
 use crate::records::withdrawals::WithdrawalRow;
+use crate::records::{manifests, verdicts};
 use crate::staging::{self, StagingError};
 
 impl Judge {
@@ -34,6 +37,12 @@ impl Judge {
         let held = repository.to_owned();
         self.records
             .write(repository, move |connection| -> Result<(), JudgeError> {
+                let collection = manifests::tag(connection, &held, COLLECTION_TAG)?;
+                if collection.is_some_and(|tag| [tag.staged, tag.released].contains(&Some(row.cause.clone())))
+                {
+                    // What it vouched for is asked about again.
+                    verdicts::forget_all(connection, &held)?;
+                }
                 for digest in staging::withdraw(connection, &held, &row)? {
                     receipts::take_away(connection, &held, &digest)?;
                 }

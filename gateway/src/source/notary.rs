@@ -6,8 +6,11 @@ mod server;
 use std::path::{Path, PathBuf};
 
 use keys::notary::{
-    COLLECTION_TAG, Collection, CollectionError, Document, NotaryError, collection_files, unverified,
+    COLLECTION_TAG, Collection, CollectionError, Document, NotaryError, RootPin, Seen, collection_files,
+    unverified,
 };
+use keys::trust_store::{TrustStore, Vouches};
+use keys::verify::Verifier;
 use sha2::{Digest as _, Sha256};
 
 use super::registry::{Remote, RemoteError};
@@ -169,6 +172,55 @@ pub fn from_registry(remote: &Remote) -> Result<Option<Collection>, CopyError> {
         insert(&mut collection, file.document, bytes)?;
     }
     Ok(Some(collection))
+}
+
+/// Has the collection of an image's repository examined for every identity that signs by Notary v1, without memory of
+/// what was seen before: that is the gate's. Errors are the registry's; what it keeps is nobody's word.
+pub fn examine(
+    remote: &Remote,
+    repository: &str,
+    trust_store: &TrustStore,
+    verifier: &mut Verifier<'_>,
+    now: i64,
+) -> Result<(), RemoteError> {
+    let trusted = trust_store.identities.iter().filter_map(|identity| match &identity.vouches {
+        Vouches::Notary(trust) => Some((trust.gun.of(repository)?, &trust.pin)),
+        _ => None,
+    });
+    let trusted: Vec<(String, &RootPin)> = trusted.collect();
+    if trusted.is_empty() {
+        return Ok(());
+    }
+    let collection = match from_registry(remote) {
+        Ok(Some(collection)) => collection,
+        Ok(None) => return Ok(()),
+        Err(CopyError::Remote(error))
+            if !matches!(error, RemoteError::Answer(_) | RemoteError::Digest { .. }) =>
+        {
+            return Err(error);
+        }
+        Err(error) => {
+            verifier.refuse(COLLECTION_TAG.to_owned(), error.to_string());
+            return Ok(());
+        }
+    };
+    let mut done: Vec<(String, String)> = Vec::new();
+    for (gun, pin) in trusted {
+        let place = (gun.clone(), pin.fingerprint());
+        if done.contains(&place) {
+            continue;
+        }
+        done.push(place);
+        match collection.verify(&gun, pin, Seen::default(), now) {
+            Ok((verified, _)) => {
+                verifier.examine_repository(COLLECTION_TAG, &verified);
+            }
+            Err(error) => {
+                verifier.refuse(COLLECTION_TAG.to_owned(), format!("metadata of Notary v1: {error}"));
+            }
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

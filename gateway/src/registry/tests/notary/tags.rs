@@ -1,4 +1,4 @@
-//! A rule may want the very tag to be signed for the image that it names.
+//! A rule may want the very tag to be signed for the image that it names; and metadata can be withdrawn like an image.
 
 use super::*;
 
@@ -50,4 +50,36 @@ async fn a_tag_names_what_its_signers_bound_it_to_or_nothing() {
     push_files(&fixture, "app", &state.files()).await;
     assert_eq!(pull(&fixture, "app", "latest").await, 200);
     assert_eq!(pull(&fixture, "app", "2.0").await, 403);
+}
+
+#[tokio::test]
+async fn withdrawn_or_revoked_metadata_vouches_for_nothing() {
+    let mut state = repository(&[]);
+    let pin = keys(&state.pin());
+    let fixture = under(&pin);
+    let image = fixture.push("app", "v1", &["one"]).await;
+    state.targets.tags.insert("v1".to_owned(), (image, 528));
+    let files = state.files();
+    let collection = push_files(&fixture, "app", &files).await;
+    assert_eq!(pull(&fixture, "app", "v1").await, 200);
+    let path = format!("/v2/app/_portcullis/withdrawals/{collection}");
+    let body = r#"{"reason": "the signers were broken into"}"#;
+    let _ = fixture.call(As::Admin, http::Method::PUT, &path, body).await.expect(204);
+    assert_eq!(pull(&fixture, "app", "v1").await, 403);
+    assert_eq!(push_files(&fixture, "app", &files).await, collection);
+    assert_eq!(pull(&fixture, "app", "v1").await, 403);
+    // The next state is another manifest, and good again.
+    state.advance();
+    let next = push_files(&fixture, "app", &state.files()).await;
+    assert_eq!(pull(&fixture, "app", "v1").await, 200);
+    let revoked = format!(
+        "[[identity]]\nname = 'vendor'\nnotary = {{ {pin} }}\n[[rule]]\nimages = ['**']\n\
+         signatures = {{ require = [['vendor']] }}\npin = {{ pull = 'tag' }}\nimage = {{ user = 'any' }}\n\
+         scan = {{ deny = 'nothing-unsafe', unknown = 'accept-unsafe' }}\n\
+         [[revocation]]\ndigest = '{next}'\nreason = 'signed by mistake'\n"
+    );
+    let read_file = |_: &Path| Err(io::Error::from(io::ErrorKind::NotFound));
+    let policy = Policy::parse(&revoked, &read_file).unwrap_or_else(|errors| panic!("{errors}"));
+    fixture.policy.store(Arc::new(policy));
+    assert_eq!(pull(&fixture, "app", "v1").await, 403);
 }
