@@ -37,8 +37,8 @@ pub(super) fn marks<'w>(window: &'w Window<'_>) -> impl Iterator<Item = usize> +
 pub(super) fn packages(bytes: &[u8]) -> Result<Option<Vec<Package>>, ExtractError> {
     let Some(header) = bytes.get(..HEADER_BYTES) else { return Ok(None) };
     let (pointer_bytes, flags) = (header[MAGIC.len()], header[MAGIC.len() + 1]);
-    // Text behind the mark is no header.
-    if pointer_bytes > 8 || flags > 3 {
+    // Go's own tools hold the mark as text, and by chance in a place where it could be one.
+    if !matches!(pointer_bytes, 4 | 8) || flags > 3 {
         return Ok(None);
     }
     if flags & FLAG_INLINE == 0 {

@@ -98,6 +98,8 @@ fn marks_without_lists_are_passed_over_and_broken_lists_are_not() {
     }
     let at_a_multiple = [&b"\xff Go buildinf:"[..], b"%s and more text that follows the mark"].concat();
     assert_eq!(inspect(&at_a_multiple, 4096), None);
+    let by_chance = [&b"\xff Go buildinf:"[..], b"\0\0\0\x13\x1d'2AOZcoz\x7f\x84\x8d\x99", &[0; 64]].concat();
+    assert_eq!(inspect(&by_chance, 4096), None);
     let old = [&b"\xff Go buildinf:\x08\x00"[..], &[0; 32]].concat();
     let cut = go("go1.22.3", MODULES)[..60].to_vec();
     let orphan = go("go1.22.3", "=>\ta\tv1\n");
