@@ -21,7 +21,7 @@ conformance_version=v0.0.0-20260831232431-97274622c111
 # package:command pairs of this system's own release.
 system_packages=(
   docker.io:dockerd skopeo:skopeo podman:podman buildah:buildah crun:crun docker-registry:docker-registry
-  iproute2:ip notary:notary notary:notary-server notary:notary-signer nginx-light:nginx wrk:wrk apache2-utils:htpasswd jq:jq curl:curl openssl:openssl
+  iproute2:ip softhsm2:softhsm2-util opensc:pkcs11-tool notary:notary notary:notary-server notary:notary-signer nginx-light:nginx wrk:wrk apache2-utils:htpasswd jq:jq curl:curl openssl:openssl
 )
 # name package suite command: what is unpacked from newer suites, because this release does not carry it.
 newer_packages=(

@@ -17,6 +17,7 @@ mod registry_access;
 mod secret_input;
 pub mod serve;
 pub mod sign;
+mod signing_key;
 pub mod verify;
 pub mod wait;
 pub mod withdraw;

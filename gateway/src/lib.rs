@@ -19,6 +19,7 @@ pub mod ingest;
 pub mod judge;
 pub mod manifest;
 pub mod output;
+pub mod pkcs11;
 pub mod policy_file;
 pub mod records;
 pub mod reference;

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use keys::cosign;
-use keys::keyring::{self, NewKey, Password, PrivateKey};
+use keys::keyring::{self, NewKey, Password};
 use keys::notary::{Collection, Document, Lookup, RootPin, Seen, unverified};
 use keys::notation::{Level, NotationTrust, TrustPolicy, TrustStores, signature_layers};
 use keys::signature::{Subject, UnverifiedSignature};
 use keys::signer::{ImageDescriptor, SignedArtifact, Signer};
 use keys::sigstore::{Anchors, CertificateIdentity, CertificateTrust, Pattern, TrustRoot};
-use keys::trust_store::{Identity, RepositoryMatch, TrustStore, TrustedKey, Vouches};
+use keys::trust_store::{Identity, PublicKey, RepositoryMatch, TrustStore, TrustedKey, Vouches};
 use keys::verify::verify;
 use keys::x509::{Certificate, DistinguishedName};
 
@@ -30,8 +30,8 @@ fn candidate(artifact: &SignedArtifact) -> UnverifiedSignature {
     found.layers.remove(0).with_bundle(artifact.manifest.digest.clone(), found.subject_digest, blob)
 }
 
-fn store(key: &PrivateKey) -> TrustStore {
-    let key = TrustedKey { key: key.public_key().clone(), not_before: None, not_after: None };
+fn store(key: &PublicKey) -> TrustStore {
+    let key = TrustedKey { key: key.clone(), not_before: None, not_after: None };
     let identity = Identity {
         name: "release".to_owned(),
         principal: None,
@@ -58,7 +58,7 @@ fn verification(criterion: &mut Criterion) {
     ];
     for (name, kind) in kinds {
         let signer = Signer::new(keyring::generate(kind).expect("the generator works"));
-        let store = store(signer.key());
+        let store = store(signer.public_key());
         let simple = signer.sign_simple(DIGEST, REPOSITORY, &BTreeMap::new(), None).expect("a digest");
         let bundle = signer.sign_bundle(image, &BTreeMap::new(), NOW).expect("a digest");
         for (form, artifact) in [("simple", simple), ("bundle", bundle)] {
@@ -174,7 +174,7 @@ fn many(criterion: &mut Criterion) {
     let subject = Subject { digest: DIGEST, repository: REPOSITORY };
     let [trusted, other] =
         [(), ()].map(|()| keyring::generate(NewKey::EcdsaP256).expect("the generator works"));
-    let store = store(&trusted);
+    let store = store(trusted.public_key());
     let artifact =
         Signer::new(other).sign_simple(DIGEST, REPOSITORY, &BTreeMap::new(), None).expect("a digest");
     let candidates = vec![candidate(&artifact); 10_000];

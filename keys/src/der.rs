@@ -162,6 +162,14 @@ pub(crate) fn rsa_modulus_bits(key: &[u8]) -> Option<usize> {
     modulus.len().checked_mul(8)?.checked_sub(leading_zeros)
 }
 
+/// A number without sign, big-endian, as an INTEGER in the shortest form.
+pub(crate) fn unsigned(number: &[u8]) -> Vec<u8> {
+    let start = number.iter().position(|&byte| byte != 0).unwrap_or(number.len());
+    let digits = &number[start..];
+    let sign: &[u8] = if digits.first().is_none_or(|&first| first >= 0x80) { &[0] } else { &[] };
+    encode(INTEGER, &[sign, digits].concat())
+}
+
 /// One element in the shortest form.
 pub(crate) fn encode(tag: u8, content: &[u8]) -> Vec<u8> {
     let length = content.len().to_be_bytes();

@@ -6,6 +6,7 @@ mod attestation;
 mod notation;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use aws_lc_rs::digest::{Digest, SHA256, SHA384, SHA512, digest as hash};
 use aws_lc_rs::rand::SystemRandom;
@@ -20,9 +21,9 @@ use crate::cosign::{self, BUNDLE_MEDIA_TYPE, SIGNATURE_ANNOTATION, SIMPLE_SIGNIN
 use crate::json::JsonError;
 use crate::keyring::{KeyPair, PrivateKey};
 use crate::moment::rfc3339;
-use crate::trust_store::KeyAlgorithm;
+use crate::trust_store::{KeyAlgorithm, PublicKey};
 use crate::x509::{ChainError, ValidityError};
-use crate::{digest, json, limits};
+use crate::{der, digest, json, limits};
 
 const OCI_MANIFEST_MEDIA_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 const OCI_CONFIG_MEDIA_TYPE: &str = "application/vnd.oci.image.config.v1+json";
@@ -33,7 +34,34 @@ const SIGNATURES_MAX: usize = 500;
 /// Signs images with one key.
 #[derive(Debug)]
 pub struct Signer {
-    key: PrivateKey,
+    key: Key,
+}
+
+#[derive(Debug)]
+enum Key {
+    Held(PrivateKey),
+    Remote(Box<dyn RemoteKey>),
+}
+
+/// A private key that signs where it lies, in a token or a service, and never leaves it.
+pub trait RemoteKey: fmt::Debug + Send + Sync {
+    /// Its public half.
+    fn public_key(&self) -> &PublicKey;
+
+    /// Signs a message: ECDSA over SHA-256 in DER (see [`ecdsa_signature`]), RSA PKCS#1 v1.5 over SHA-256.
+    ///
+    /// # Errors
+    /// Why it does not, in words.
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, String>;
+}
+
+/// An ECDSA signature in DER (RFC 3279 section 2.2.3) from its two numbers side by side, as tokens give it (PKCS#11
+/// section 2.3.1); `None`: these are not two numbers.
+pub fn ecdsa_signature(numbers: &[u8]) -> Option<Vec<u8>> {
+    let half = numbers.len() / 2;
+    let is_pair = half > 0 && numbers.len() == 2 * half && numbers.len() <= limits::SIGNATURE_BYTES_MAX;
+    let (r, s) = is_pair.then(|| numbers.split_at(half))?;
+    Some(der::encode(der::SEQUENCE, &[der::unsigned(r), der::unsigned(s)].concat()))
 }
 
 /// What to sign in the bundle form: the descriptor of an image manifest or index.
@@ -114,6 +142,12 @@ pub enum SignError {
     /// A statement needs a predicate type, and that of signatures is made by signing only.
     #[error("`{0}` is no predicate type of an attestation")]
     PredicateType(String),
+    /// The key lies elsewhere, and did not sign.
+    #[error("{0}")]
+    Remote(String),
+    /// Notation signs in another way than tokens are asked to.
+    #[error("a key in a token signs in cosign's forms only, not in notation's")]
+    RemoteNotation,
     /// The manifest to add to is full.
     #[error("existing signature manifest: it holds {0} signatures already; remove stale ones")]
     TooMany(usize),
@@ -122,12 +156,28 @@ pub enum SignError {
 impl Signer {
     /// A signer that owns its key.
     pub fn new(key: PrivateKey) -> Self {
-        Self { key }
+        Self { key: Key::Held(key) }
     }
 
-    /// The key it signs with.
-    pub fn key(&self) -> &PrivateKey {
-        &self.key
+    /// A signer whose key lies elsewhere.
+    pub fn remote(key: Box<dyn RemoteKey>) -> Self {
+        Self { key: Key::Remote(key) }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> &PrivateKey {
+        match &self.key {
+            Key::Held(key) => key,
+            Key::Remote(key) => panic!("{key:?} is not held here"),
+        }
+    }
+
+    /// The public half of the key it signs with.
+    pub fn public_key(&self) -> &PublicKey {
+        match &self.key {
+            Key::Held(key) => key.public_key(),
+            Key::Remote(key) => key.public_key(),
+        }
     }
 
     /// Signs `digest` in the simple-signing form that every cosign, skopeo and podman reads. `repository` is
@@ -205,7 +255,7 @@ impl Signer {
         let signature = self.sign(&pre_authentication_encoding(IN_TOTO_PAYLOAD_TYPE, &statement))?;
         let bundle = json!({
             "mediaType": BUNDLE_MEDIA_TYPE,
-            "verificationMaterial": { "publicKey": { "hint": self.key.public_key().hint() } },
+            "verificationMaterial": { "publicKey": { "hint": self.public_key().hint() } },
             "dsseEnvelope": {
                 "payload": STANDARD.encode(&statement),
                 "payloadType": IN_TOTO_PAYLOAD_TYPE,
@@ -245,10 +295,14 @@ impl Signer {
     }
 
     pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, SignError> {
+        let key = match &self.key {
+            Key::Held(key) => key,
+            Key::Remote(key) => return by_remote(key.as_ref(), message),
+        };
         let random = SystemRandom::new();
         let failed = |_| SignError::Crypto;
-        match &self.key.pair {
-            KeyPair::Ecdsa(pair) => sign_ecdsa(pair, self.key.algorithm(), message),
+        match &key.pair {
+            KeyPair::Ecdsa(pair) => sign_ecdsa(pair, key.algorithm(), message),
             KeyPair::Ed25519(pair) => Ok(pair.try_sign(message).map_err(failed)?.as_ref().to_vec()),
             KeyPair::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
@@ -256,6 +310,17 @@ impl Signer {
                 pair.sign(padding, &random, message, &mut signature).map_err(failed)?;
                 Ok(signature)
             }
+        }
+    }
+}
+
+/// What comes back is checked: a token whose two halves do not belong together would sign what nobody can verify.
+fn by_remote(key: &dyn RemoteKey, message: &[u8]) -> Result<Vec<u8>, SignError> {
+    let signature = key.sign(message).map_err(SignError::Remote)?;
+    match key.public_key().verifies(message, &signature) {
+        true => Ok(signature),
+        false => {
+            Err(SignError::Remote("the signature is not of the public key that belongs to it".to_owned()))
         }
     }
 }

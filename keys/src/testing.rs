@@ -38,7 +38,7 @@ pub(crate) fn signer(kind: &str) -> &'static Signer {
 }
 
 pub(crate) fn key(kind: &str) -> &'static PrivateKey {
-    signer(kind).key()
+    signer(kind).held()
 }
 
 fn new_key(kind: &str) -> PrivateKey {

@@ -9,6 +9,7 @@ mod clients_docker;
 mod clients_notary;
 mod clients_notation;
 mod clients_oras_crane;
+mod clients_pkcs11;
 mod clients_skopeo_podman_buildah;
 mod clients_skopeo_sigstore;
 mod conformance;

@@ -12,8 +12,7 @@ use serde_json::Value;
 
 use super::UsageError;
 use super::registry_access::RegistryAccess;
-use super::secret_input::KeyPassword;
-use super::sign::open_key;
+use super::signing_key::SigningKey;
 use crate::clock::Clock;
 use crate::digest::Digest;
 use crate::manifest::{Manifest, json};
@@ -26,11 +25,8 @@ use crate::source::registry::Remote;
 pub struct Args {
     /// The image; better by digest (name@sha256:…) than by tag.
     image: ImageReference,
-    /// Encrypted private key, made by `portcullis keys generate` or `cosign generate-key-pair`.
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
     #[command(flatten)]
-    password: KeyPassword,
+    key: SigningKey,
     /// The predicate, a JSON object.
     #[arg(long, value_name = "FILE")]
     predicate: PathBuf,
@@ -65,7 +61,7 @@ fn predicate_type(name: &str) -> Result<String, String> {
 /// Signs and pushes.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let predicate = read_predicate(args)?;
-    let signer = open_key(&args.key, &args.password)?;
+    let signer = args.key.signer()?;
     let remote = args.registry.remote(&args.image)?;
     remote.log_in(RegistryOperation::Push)?;
     if args.image.digest().is_none() {

@@ -15,6 +15,7 @@ use keys::trust_store::PublicKey;
 
 use super::UsageError;
 use super::secret_input::KeyPassword;
+use super::signing_key::SigningKey;
 
 /// Make, import, rotate and revoke signing keys; cosign reads them and we read cosign's.
 #[derive(Debug, clap::Args)]
@@ -43,6 +44,8 @@ enum Action {
     },
     /// List the keys of a policy: until when each counts, and what it vouched for.
     List(life::List),
+    /// Print the public half of a signing key, in a file or in a token: what a policy names.
+    Public(SigningKey),
     /// End a key: whatever it vouched for is refused, with the reason, once the gateway takes up the policy.
     Revoke(life::Revoke),
     /// Add an identity's next key to the policy; the old ones count for a while beside it.
@@ -100,6 +103,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             write_pair(&files.output, &imported, &password)?;
         }
         Action::List(args) => return life::list(&args),
+        Action::Public(key) => print!("{}", key.signer()?.public_key().to_pem()),
         Action::Revoke(args) => return life::revoke(&args),
         Action::Rotate(args) => return life::rotate(&args),
         Action::Show { key, password } => show(&read_public(&key, &password)?),

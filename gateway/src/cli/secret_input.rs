@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use keys::keyring::Password;
+use zeroize::Zeroizing;
 
 use super::UsageError;
 
@@ -30,6 +31,15 @@ pub(super) fn prompt(question: &str, otherwise: &str) -> anyhow::Result<String> 
     }
     eprint!("{question}: ");
     console::Term::stderr().read_secure_line().context("cannot read from the terminal")
+}
+
+/// The PIN of a token: the first line of a file, else asked for on the terminal.
+pub(super) fn pin(file: Option<&Path>, token: &str) -> anyhow::Result<Zeroizing<String>> {
+    let text = match file {
+        Some(file) => line_of(file)?,
+        None => prompt(&format!("PIN of the token `{token}`"), "pass `--pkcs11-pin-file`")?,
+    };
+    Ok(Zeroizing::new(text))
 }
 
 /// Where the password of a private key comes from, the first that is there: file, variable, terminal.

@@ -1,19 +1,17 @@
 //! `portcullis sign IMAGE --key FILE`: resolves the image once, signs its digest, pushes the signature beside it.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use keys::keyring;
-use keys::limits::KEY_FILE_BYTES_MAX;
 use keys::signer::{ImageDescriptor, NotationForm, SignedArtifact, Signer};
 use keys::x509::Certificate;
 use oci_distribution::RegistryOperation;
 
 use super::UsageError;
 use super::registry_access::RegistryAccess;
-use super::secret_input::KeyPassword;
+use super::signing_key::SigningKey;
 use crate::clock::Clock;
 use crate::digest::Digest;
 use crate::manifest::Manifest;
@@ -35,11 +33,8 @@ pub struct Args {
 /// With what to sign, and in which form.
 #[derive(Debug, clap::Args)]
 pub(super) struct SigningArgs {
-    /// Encrypted private key, made by `portcullis keys generate` or `cosign generate-key-pair`.
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
     #[command(flatten)]
-    password: KeyPassword,
+    key: SigningKey,
     /// How the signature is stored.
     #[arg(long, value_enum, default_value_t = Form::Both)]
     form: Form,
@@ -88,7 +83,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 impl SigningArgs {
     /// Opens the key.
     pub(super) fn signer(&self) -> anyhow::Result<Signer> {
-        open_key(&self.key, &self.password)
+        self.key.signer()
     }
 
     /// Signs an image that was fetched, and pushes that; says so.
@@ -111,19 +106,6 @@ impl SigningArgs {
         }
         Ok(())
     }
-}
-
-/// Opens an encrypted private key.
-pub(super) fn open_key(file: &Path, password: &KeyPassword) -> anyhow::Result<Signer> {
-    let shown = file.display();
-    let pem = std::fs::read(file).with_context(|| UsageError(format!("cannot read the key `{shown}`")))?;
-    let pem = String::from_utf8(pem)
-        .ok()
-        .filter(|pem| pem.len() <= KEY_FILE_BYTES_MAX)
-        .with_context(|| UsageError(format!("`{shown}` is no PEM file")))?;
-    let key = keyring::decrypt(&pem, &password.read()?)
-        .with_context(|| UsageError(format!("cannot open the key `{shown}`")))?;
-    Ok(Signer::new(key))
 }
 
 impl Form {

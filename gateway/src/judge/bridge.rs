@@ -39,7 +39,7 @@ impl Judge {
         if row.state != State::Released || !digest.starts_with("sha256:") {
             return Ok(());
         }
-        let key = issuer.config.signer.key().public_key().key_id();
+        let key = issuer.config.signer.public_key().key_id();
         for form in [ServedForm::Bundle, ServedForm::Simple] {
             let is_asked = asked.contains(&form) && !is_there(evidence, digest, form);
             let before = made.iter().find(|made| made.form == form.name());
@@ -121,7 +121,7 @@ impl Judge {
 
     /// What is signed by the gate's own key counts for nobody.
     pub(super) fn is_own(&self, key_id: &str) -> bool {
-        self.issuer.as_ref().is_some_and(|issuer| issuer.config.signer.key().public_key().key_id() == key_id)
+        self.issuer.as_ref().is_some_and(|issuer| issuer.config.signer.public_key().key_id() == key_id)
     }
 }
 

@@ -49,7 +49,7 @@ impl Signer {
         check_chain(chain, Purpose::CodeSigning)?;
         valid_at(chain, now)?;
         let leaf = chain.first().ok_or(crate::x509::ChainError::Empty)?;
-        let (certificate, key) = (leaf.key_id(), self.key.public_key().key_id());
+        let (certificate, key) = (leaf.key_id(), self.public_key().key_id());
         if certificate != key {
             return Err(SignError::CertificateKey { certificate, key });
         }
@@ -154,7 +154,8 @@ impl Signer {
     fn sign_fixed(&self, algorithm: Algorithm, message: &[u8]) -> Result<Vec<u8>, SignError> {
         let random = SystemRandom::new();
         let failed = |_| SignError::Crypto;
-        match (&self.key.pair, algorithm) {
+        let super::Key::Held(key) = &self.key else { return Err(SignError::RemoteNotation) };
+        match (&key.pair, algorithm) {
             (KeyPair::Ecdsa(pair), Algorithm::Es256 | Algorithm::Es384 | Algorithm::Es512) => {
                 let width = match algorithm {
                     Algorithm::Es256 => 32,

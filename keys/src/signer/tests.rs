@@ -150,3 +150,68 @@ fn the_predicate_type_of_signatures_is_signed_by_signing_only() {
         assert_eq!(error, SignError::PredicateType(refused.to_owned()));
     }
 }
+
+#[derive(Debug)]
+struct Token {
+    told: PublicKey,
+    signing: &'static str,
+}
+
+impl RemoteKey for Token {
+    fn public_key(&self) -> &PublicKey {
+        &self.told
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, String> {
+        signer(self.signing).sign(message).map_err(|error| error.to_string())
+    }
+}
+
+#[test]
+fn a_token_whose_halves_do_not_belong_together_signs_nothing() {
+    for (signing, is_good) in [("p256", true), ("p256-other", false), ("ed25519", false)] {
+        let told = key("p256").public_key().clone();
+        let remote = Signer::remote(Box::new(Token { told, signing }));
+        let signed = remote.sign(b"message");
+        assert_eq!(signed.is_ok(), is_good, "{signing}: {signed:?}");
+    }
+}
+
+#[test]
+fn a_public_key_is_the_same_from_its_numbers() {
+    for kind in ["p256", "p384", "p521", "rsa2048"] {
+        let known = key(kind).public_key();
+        let mut outer = der::Reader::new(known.spki_der());
+        let mut spki = outer.nested(der::SEQUENCE).unwrap();
+        let mut identifier = spki.nested(der::SEQUENCE).unwrap();
+        identifier.element(der::OBJECT_IDENTIFIER).unwrap();
+        let bits = spki.bits().unwrap();
+        let rebuilt = if kind == "rsa2048" {
+            let mut whole = der::Reader::new(bits);
+            let mut numbers = whole.nested(der::SEQUENCE).unwrap();
+            let (modulus, exponent) = (numbers.unsigned().unwrap(), numbers.unsigned().unwrap());
+            PublicKey::from_rsa_numbers(modulus, exponent)
+        } else {
+            let curve =
+                der::encode(der::OBJECT_IDENTIFIER, identifier.element(der::OBJECT_IDENTIFIER).unwrap());
+            assert_eq!(PublicKey::from_ec_point(&curve, bits).as_ref(), Ok(known), "{kind}, bare point");
+            PublicKey::from_ec_point(&curve, &der::encode(der::OCTET_STRING, bits))
+        };
+        assert_eq!(rebuilt.as_ref(), Ok(known), "{kind}");
+    }
+    assert!(PublicKey::from_ec_point(&[], &[]).is_err());
+    assert!(PublicKey::from_rsa_numbers(&[0], &[3]).is_err());
+}
+
+#[test]
+fn the_two_numbers_of_a_signature_are_told_apart_from_anything_else() {
+    for (numbers, expected) in [
+        (&[1, 2][..], Some(vec![0x30, 6, 2, 1, 1, 2, 1, 2])),
+        (&[0, 0x80, 0, 1], Some(vec![0x30, 7, 2, 2, 0, 0x80, 2, 1, 1])),
+        (&[], None),
+        (&[1, 2, 3], None),
+    ] {
+        assert_eq!(ecdsa_signature(numbers), expected, "{numbers:?}");
+    }
+    assert_eq!(ecdsa_signature(&vec![1; limits::SIGNATURE_BYTES_MAX + 2]), None);
+}

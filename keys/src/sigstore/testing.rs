@@ -169,7 +169,7 @@ impl Plan {
         let promised = json!({
             "body": STANDARD.encode(&body),
             "integratedTime": self.integrated_at,
-            "logID": hex(log.key().public_key().spki_der()),
+            "logID": hex(log.public_key().spki_der()),
             "logIndex": index,
         });
         let promise = (self.promise_by)(keys).sign(promised.to_string().as_bytes()).unwrap();
@@ -204,7 +204,7 @@ impl Plan {
                 "baseUrl": url,
                 "hashAlgorithm": "SHA2_256",
                 "publicKey": {
-                    "rawBytes": STANDARD.encode(signer.key().public_key().spki_der()),
+                    "rawBytes": STANDARD.encode(signer.public_key().spki_der()),
                     "keyDetails": "PKIX_ECDSA_P256_SHA_256",
                     "validFor": period(listed),
                 },
@@ -295,7 +295,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 pub(crate) fn id(signer: &Signer) -> Vec<u8> {
-    Sha256::digest(signer.key().public_key().spki_der()).to_vec()
+    Sha256::digest(signer.public_key().spki_der()).to_vec()
 }
 
 fn period((start, end): (i64, Option<i64>)) -> Value {
@@ -325,7 +325,7 @@ fn utc_time(seconds: i64) -> Vec<u8> {
 fn tbs(issuer: &[u8], period: (i64, i64), subject: &[u8], key: &Signer, extensions: &[u8]) -> Vec<u8> {
     let algorithm = encode(SEQUENCE, &encode(OBJECT_IDENTIFIER, ECDSA_WITH_SHA256));
     let validity = encode(SEQUENCE, &[utc_time(period.0), utc_time(period.1)].concat());
-    let spki = key.key().public_key().spki_der();
+    let spki = key.public_key().spki_der();
     let parts = [
         encode(0xa0, &encode(INTEGER, &[2])),
         encode(INTEGER, &[7]),

@@ -233,7 +233,7 @@ fn a_bundle_of_the_other_path_is_refused() {
     let plan = Plan::default();
     let root = TrustRoot::parse(plan.trusted_root().to_string().as_bytes()).unwrap();
     let bundle = plan.bundle().to_string();
-    let key = keys().leaf.key().public_key().clone();
+    let key = keys().leaf.public_key().clone();
     let verdict = verify_bundle_by_key(bundle.as_bytes(), Artifact::Digest(DIGEST), &key, &root, 1, NOW);
     assert!(matches!(verdict, Err(SigstoreError::Structure(_))), "{verdict:?}");
     let by_key = |bundle: &mut Value| {
@@ -394,7 +394,7 @@ fn a_bundle_by_key_verifies_with_that_key_and_its_log_entry_only() {
         material.insert("publicKey".to_owned(), json!({ "hint": "" }));
     }
     let body = |body: &mut Value| {
-        let pem = keys().leaf.key().public_key().to_pem();
+        let pem = keys().leaf.public_key().to_pem();
         let pem = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, pem);
         body["spec"]["signatures"][0]["verifier"] = json!(pem);
     };
@@ -402,7 +402,7 @@ fn a_bundle_by_key_verifies_with_that_key_and_its_log_entry_only() {
     let root = TrustRoot::parse(plan.trusted_root().to_string().as_bytes()).unwrap();
     let verdict = |plan: &Plan, key: &crate::signer::Signer, log_entries| {
         let bundle = plan.bundle().to_string();
-        let (artifact, key) = (Artifact::Digest(DIGEST), key.key().public_key());
+        let (artifact, key) = (Artifact::Digest(DIGEST), key.public_key());
         verify_bundle_by_key(bundle.as_bytes(), artifact, key, &root, log_entries, NOW)
     };
     let verified = verdict(&plan, &keys().leaf, 1).unwrap();
@@ -411,7 +411,7 @@ fn a_bundle_by_key_verifies_with_that_key_and_its_log_entry_only() {
     assert!(matches!(verdict(&plan, &keys().leaf, 2), Err(SigstoreError::LogEntry(_))));
     // An entry that names another key.
     let body_of_another = |body: &mut Value| {
-        let pem = keys().log.key().public_key().to_pem();
+        let pem = keys().log.public_key().to_pem();
         let pem = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, pem);
         body["spec"]["signatures"][0]["verifier"] = json!(pem);
     };

@@ -89,6 +89,33 @@ impl PublicKey {
         Ok(Self { spki_der: spki_der.to_vec(), algorithm, verifiers })
     }
 
+    /// A key on a curve, from what PKCS#11 tells of it: `CKA_EC_PARAMS` (an OID in DER) and `CKA_EC_POINT` (the point in
+    /// a DER octet string; some tokens leave the string out).
+    ///
+    /// # Errors
+    /// When it is no key that is accepted.
+    pub fn from_ec_point(parameters: &[u8], point: &[u8]) -> Result<Self, PublicKeyError> {
+        let mut reader = Reader::new(point);
+        let inner = reader.element(der::OCTET_STRING).filter(|_| reader.is_empty());
+        let bits = [&[0][..], inner.unwrap_or(point)].concat();
+        let algorithm =
+            [der::encode(der::OBJECT_IDENTIFIER, oid::EC_PUBLIC_KEY), parameters.to_vec()].concat();
+        let spki = [der::encode(der::SEQUENCE, &algorithm), der::encode(der::BIT_STRING, &bits)].concat();
+        Self::from_der(&der::encode(der::SEQUENCE, &spki))
+    }
+
+    /// An RSA key, from its modulus and public exponent, each big-endian.
+    ///
+    /// # Errors
+    /// When it is no key that is accepted.
+    pub fn from_rsa_numbers(modulus: &[u8], exponent: &[u8]) -> Result<Self, PublicKeyError> {
+        let key = [der::unsigned(modulus), der::unsigned(exponent)].concat();
+        let bits = [&[0][..], &der::encode(der::SEQUENCE, &key)].concat();
+        let algorithm = [der::encode(der::OBJECT_IDENTIFIER, oid::RSA), der::encode(der::NULL, &[])].concat();
+        let spki = [der::encode(der::SEQUENCE, &algorithm), der::encode(der::BIT_STRING, &bits)].concat();
+        Self::from_der(&der::encode(der::SEQUENCE, &spki))
+    }
+
     /// What kind of key it is.
     pub fn algorithm(&self) -> KeyAlgorithm {
         self.algorithm

@@ -24,7 +24,7 @@ fn policy_serving(forms: &str, require: &str) -> Policy {
     );
     let read = |path: &std::path::Path| {
         let signer = if path.ends_with("gate.pub") { receipt_signer() } else { signer() };
-        Ok(signer.key().public_key().to_pem().into_bytes())
+        Ok(signer.public_key().to_pem().into_bytes())
     };
     Policy::parse(&text, &read).unwrap_or_else(|errors| panic!("{errors}"))
 }
@@ -57,7 +57,7 @@ async fn served(fixture: &Fixture, digest: &str) -> Vec<SignatureForm> {
             candidates.push(layer.with_bundle(referrer.to_owned(), bundles.subject_digest.clone(), bytes));
         }
     }
-    let key = receipt_signer().key().public_key().clone();
+    let key = receipt_signer().public_key().clone();
     let gate = Identity {
         name: "gate".to_owned(),
         principal: None,

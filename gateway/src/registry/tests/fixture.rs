@@ -120,7 +120,7 @@ impl Answer {
 }
 
 pub(super) fn policy(text: &str) -> Policy {
-    let key = |_: &std::path::Path| Ok(signer().key().public_key().to_pem().into_bytes());
+    let key = |_: &std::path::Path| Ok(signer().public_key().to_pem().into_bytes());
     Policy::parse(text, &key).unwrap_or_else(|errors| panic!("{errors}"))
 }
 

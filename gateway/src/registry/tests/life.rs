@@ -31,7 +31,7 @@ fn policy_with(identity: &str, more: &str, new: &Signer) -> Policy {
     let text = format!("[[identity]]\nname = \"release\"\n{identity}\n{RULE}\n{more}");
     let read = |path: &std::path::Path| {
         let signer = if path.ends_with("new.pub") { new } else { signer() };
-        Ok(signer.key().public_key().to_pem().into_bytes())
+        Ok(signer.public_key().to_pem().into_bytes())
     };
     Policy::parse(&text, &read).unwrap_or_else(|errors| panic!("{errors}"))
 }
@@ -79,7 +79,7 @@ async fn a_key_is_rotated_and_then_revoked() {
     let _ = pull(&fixture, &digest).await.expect(200);
 
     // The new key leaks: everything it vouched for is refused, and the reason shown at every door.
-    let key_id = new.key().public_key().key_id();
+    let key_id = new.public_key().key_id();
     let revocation = format!("[[revocation]]\nkey = \"{key_id}\"\nreason = \"laptop stolen\"");
     take_up(policy_with("cosign = { key = \"new.pub\" }", &revocation, &new));
     for refused in [&digest, &second] {

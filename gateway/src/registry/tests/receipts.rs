@@ -33,7 +33,7 @@ async fn fetch(fixture: &Fixture, digest: &str) -> Vec<attestation::VerifiedAtte
             bundle: bundle.to_vec(),
         });
     }
-    let key = receipt_signer().key().public_key().clone();
+    let key = receipt_signer().public_key().clone();
     let gate = Identity {
         name: "gate".to_owned(),
         principal: None,

@@ -37,7 +37,7 @@ fn a_note_with_witnesses_is_read_and_any_other_spelling_refused() {
 #[test]
 fn a_log_of_the_second_kind_signs_under_its_own_name_only() {
     let signer = crate::testing::signer("ed25519");
-    let key = signer.key().public_key().clone();
+    let key = signer.public_key().clone();
     let validity = sigstore_types::TimeRange::new(jiff::Timestamp::UNIX_EPOCH, None);
     let log = |by_name| Log {
         id: [7; 32],
