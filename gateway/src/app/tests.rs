@@ -56,6 +56,26 @@ async fn it_starts_answers_reloads_its_policy_and_stops() {
     assert_eq!(running.await.unwrap().unwrap(), server::Drained { cut_off: 0 });
 }
 
+/// A policy that asks the gate to sign, for a gate without a key: not at the start, and not by a reload.
+#[tokio::test]
+async fn a_policy_that_asks_for_a_key_is_not_taken_up_without_one() {
+    let folder = folder();
+    let asking = OPEN_POLICY.replace(" }", ", serve-as = [\"simple\"] }");
+    let app = App::build(config(folder.path(), ""), Clock::system()).await.unwrap();
+    let policy = app.policy.clone();
+    let before = policy.load().digest().to_owned();
+    let ((stop, stopped), (ask, asked)) = (oneshot::channel::<()>(), watch::channel(0));
+    let running = tokio::spawn(app.run(async { stopped.await.unwrap_or_default() }, asked));
+    fs::write(folder.path().join("policy.toml"), &asking).unwrap();
+    ask.send_replace(1);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(policy.load().digest(), before);
+    stop.send(()).unwrap();
+    running.await.unwrap().unwrap();
+    let error = App::build(config(folder.path(), ""), Clock::system()).await.unwrap_err();
+    assert!(matches!(&error, AppError::NoKey { rule } if rule == "**"), "{error}");
+}
+
 #[tokio::test]
 async fn operations_can_have_an_address_of_their_own() {
     let folder = folder();

@@ -22,7 +22,7 @@ use crate::source::notary::{CopyError, Server, copy, from_folder};
 pub(super) struct Import {
     /// The repository's name with its signers: registry.example/prod/app.
     gun: String,
-    /// The Notary server: https://notary.example.
+    /// The Notary server: `https://notary.example`.
     #[arg(long, value_name = "URL", required_unless_present = "folder")]
     server: Option<String>,
     /// A folder with the metadata, as clients keep it: ~/.docker/trust/tuf/GUN/metadata.
