@@ -381,6 +381,9 @@ fn a_verified_repository_vouches_for_its_own_pin_and_name_only() {
         let answer = ask(identities, &[], &[&verified], &digest(number));
         assert!(answer.verified.is_empty() && answer.rejected.len() == 1, "{what}: {answer:?}");
     }
+    let missing =
+        ask(vec![trusted(Gun::Own, Lookup::Any(vec![role("targets/qa")]))], &[], &[&verified], &digest(9));
+    assert!(missing.rejected[0].reason.contains("delegates to no such role"), "{missing:?}");
     // Any key that it rests on, by either of its names.
     let by_releases = || vec![trusted(Gun::Own, Lookup::Any(vec![role("targets/releases")]))];
     let keys: Vec<_> = short.verified[0].notary()[0].keys().cloned().collect();

@@ -52,6 +52,32 @@ async fn a_tag_names_what_its_signers_bound_it_to_or_nothing() {
     assert_eq!(pull(&fixture, "app", "2.0").await, 403);
 }
 
+/// Another identity of the policy, which the rule does not name, binds no tag for it.
+#[tokio::test]
+async fn only_signers_that_the_rule_names_bind_a_tag() {
+    let mut state = repository(&[]);
+    let fixture = Fixture::new();
+    let pin = keys(&state.pin());
+    let text = format!(
+        "[[identity]]\nname = 'vendor'\nnotary = {{ {pin}, roles = ['targets/releases'] }}\n\
+         [[identity]]\nname = 'testers'\nnotary = {{ {pin}, roles = ['targets/qa'] }}\n\
+         [[rule]]\nimages = ['**']\nsignatures = {{ require = [['vendor']] }}\n\
+         pin = {{ pull = 'signed-tag' }}\nimage = {{ user = 'any' }}\n\
+         scan = {{ deny = 'nothing-unsafe', unknown = 'accept-unsafe' }}\n"
+    );
+    let read_file = |_: &Path| Err(io::Error::from(io::ErrorKind::NotFound));
+    fixture
+        .policy
+        .store(Arc::new(Policy::parse(&text, &read_file).unwrap_or_else(|errors| panic!("{errors}"))));
+    let image = fixture.push("app", "v1", &["one"]).await;
+    assert_eq!(fixture.push("app", "edge", &["one"]).await, image);
+    for (role, tag) in [("targets/releases", "v1"), ("targets/qa", "edge")] {
+        state.targets.delegations.push(Targets::new(role, NOW + DAY).tag(tag, &image));
+    }
+    push_files(&fixture, "app", &state.files()).await;
+    assert_eq!((pull(&fixture, "app", "v1").await, pull(&fixture, "app", "edge").await), (200, 403));
+}
+
 #[tokio::test]
 async fn withdrawn_or_revoked_metadata_vouches_for_nothing() {
     let mut state = repository(&[]);
