@@ -23,12 +23,20 @@ pub(crate) enum Decompress {
     /// RFC 1952.
     Gzip { gunzip: Box<Gunzip>, scratch: Vec<u8> },
     /// RFC 8878.
-    Zstd {
-        decoder: Box<Decoder<'static>>,
-        scratch: Vec<u8>,
-        /// Bytes that complete the block begun; none between frames.
-        wanted: usize,
-    },
+    Zstd { decoder: Box<Decoder<'static>>, scratch: Vec<u8>, block: Block },
+}
+
+/// Bytes that are held until the library gets them. A block has at most 128 KiB (RFC 8878 §3.1.1.2.4) and a few bytes of
+/// headers; a skippable frame may have 4 GiB, and is skipped in pieces of this.
+const WANTED_BYTES_MAX: usize = 160 << 10;
+
+/// The part of a zstd stream that the library wants next.
+#[derive(Default)]
+pub(crate) struct Block {
+    /// Bytes in it; none between frames.
+    wanted: usize,
+    /// Those that have come.
+    begun: Vec<u8>,
 }
 
 impl Decompress {
@@ -42,7 +50,11 @@ impl Decompress {
             Compression::Zstd => {
                 let mut decoder = Decoder::new().map_err(broken_zstd)?;
                 decoder.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG_MAX)).map_err(broken_zstd)?;
-                Self::Zstd { decoder: Box::new(decoder), scratch: vec![0; SCRATCH_BYTES], wanted: 0 }
+                Self::Zstd {
+                    decoder: Box::new(decoder),
+                    scratch: vec![0; SCRATCH_BYTES],
+                    block: Block::default(),
+                }
             }
         })
     }
@@ -52,7 +64,7 @@ impl Decompress {
         match self {
             Self::Plain => bytes.chunks(SCRATCH_BYTES).try_for_each(|chunk| to.unpacked(chunk)),
             Self::Gzip { gunzip, scratch } => gunzip.feed(bytes, scratch, to),
-            Self::Zstd { decoder, scratch, wanted } => feed_zstd(decoder, scratch, wanted, bytes, to),
+            Self::Zstd { decoder, scratch, block } => feed_zstd(decoder, scratch, block, bytes, to),
         }
     }
 
@@ -61,7 +73,7 @@ impl Decompress {
         match self {
             Self::Plain => Ok(()),
             Self::Gzip { gunzip, .. } => gunzip.finish(),
-            Self::Zstd { wanted: 0, .. } => Ok(()),
+            Self::Zstd { block: Block { wanted: 0, begun }, .. } if begun.is_empty() => Ok(()),
             Self::Zstd { .. } => Err(Refusal::Truncated("a zstd frame has no end")),
         }
     }
@@ -70,34 +82,47 @@ impl Decompress {
 /// Frames that follow each other are one stream, and skippable frames unpack to nothing (RFC 8878 §3.1); the library
 /// does both, and refuses anything else after a frame.
 ///
-/// It is given one block at a time: of a longer piece it would keep to itself what came out before the damage, and the
-/// first fault met, and with it the refusal, would depend on how the upload was cut.
+/// It is given exactly what it asks for, one block at a time: of a longer piece it would keep to itself what came out
+/// before the damage, of a shorter one it would not see the damage yet, and the first fault met, and with it the refusal,
+/// would depend on how the upload was cut.
 fn feed_zstd(
     decoder: &mut Decoder<'static>,
     scratch: &mut [u8],
-    wanted: &mut usize,
+    block: &mut Block,
     mut bytes: &[u8],
     to: &mut impl Unpacked,
 ) -> Result<(), Refusal> {
-    if bytes.is_empty() {
-        return Ok(());
-    }
-    loop {
+    while !bytes.is_empty() {
         // The first byte of a frame goes in alone: a small frame that is there whole would be unpacked in one step.
-        let mut input = InBuffer::around(&bytes[..bytes.len().min((*wanted).max(1))]);
-        let mut output = OutBuffer::around(&mut *scratch);
-        *wanted = decoder.run(&mut input, &mut output).map_err(broken_zstd)?;
-        let (consumed, produced) = (input.pos(), output.pos());
-        bytes = &bytes[consumed..];
-        to.unpacked(&scratch[..produced])?;
-        // Nothing wanted says that the frame is over and flushed; asking again would open the next frame.
-        if bytes.is_empty() && (produced < scratch.len() || *wanted == 0) {
+        let missing = block.wanted.clamp(1, WANTED_BYTES_MAX) - block.begun.len();
+        let (now, later) = bytes.split_at(bytes.len().min(missing));
+        bytes = later;
+        block.begun.extend_from_slice(now);
+        if now.len() < missing {
             return Ok(());
         }
-        if produced == 0 && consumed == 0 {
-            return Err(Refusal::BrokenZstd("no progress".to_owned()));
+        let complete = std::mem::take(&mut block.begun);
+        let mut rest = complete.as_slice();
+        loop {
+            let mut input = InBuffer::around(rest);
+            let mut output = OutBuffer::around(&mut *scratch);
+            block.wanted = decoder.run(&mut input, &mut output).map_err(broken_zstd)?;
+            let (consumed, produced) = (input.pos(), output.pos());
+            rest = &rest[consumed..];
+            to.unpacked(&scratch[..produced])?;
+            // Nothing wanted says that the frame is over and flushed; asking again would open the next frame.
+            if rest.is_empty() && (produced < scratch.len() || block.wanted == 0) {
+                break;
+            }
+            if produced == 0 && consumed == 0 {
+                return Err(Refusal::BrokenZstd("no progress".to_owned()));
+            }
         }
+        // The memory is used again for the next block.
+        block.begun = complete;
+        block.begun.clear();
     }
+    Ok(())
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape that `map_err` wants")]

@@ -110,3 +110,33 @@ fn same_as_plain_entries(bytes: &[u8]) {
     let report = walk(bytes);
     assert_eq!((report.outcome.clone(), report.entries()), (LayerOutcome::Walked, walk(&plain()).entries()));
 }
+
+/// A skippable frame may say that it has 4 GiB; they are neither held nor needed.
+#[test]
+fn the_way_a_zstd_stream_is_cut_changes_nothing() {
+    let skippable = |said: u32, really: usize| {
+        [&[0x50, 0x2a, 0x4d, 0x18][..], &said.to_le_bytes(), &vec![7; really]].concat()
+    };
+    let archive = crate::archive::Archive::default().lines(&["f a=b"]).end();
+    let frame = zstd::encode_all(&archive[..], 3).expect("memory");
+    let noise: Vec<u8> =
+        (0..400_000_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let raw = zstd::encode_all(&noise[..], 3).expect("memory");
+    // Found by fuzzing: its damage was seen or not, as the pieces fell.
+    let damaged =
+        b"\x28\xb5\x2f\xfd\x04\x3f\0\0\0\xfa\xff\0\xf6\0\xfe\xff\0\0\0\0\0\0\0\xfd\x11\0\x85\x14".to_vec();
+    for stream in [
+        [skippable(1 << 20, 1 << 20), frame.clone()].concat(),
+        [skippable(u32::MAX, 1 << 20), frame].concat(),
+        raw[..raw.len() - 3].to_vec(),
+        raw,
+        damaged,
+    ] {
+        let whole = walk(&stream);
+        for piece in [1, 13, 4096, 131_072, 200_000] {
+            if stream.len() / piece < 100_000 {
+                assert_eq!(walk_in_pieces(&stream, piece), whole, "in pieces of {piece}");
+            }
+        }
+    }
+}
