@@ -141,5 +141,11 @@ pub const CRL_BYTES_MAX: usize = 2 << 20;
 /// Entries of one certificate revocation list; each is kept.
 pub const CRL_ENTRIES_MAX: usize = 65_536;
 
+/// Bytes of one OCSP response. Responders answer about one certificate, with a short chain of their own.
+pub const OCSP_BYTES_MAX: usize = 64 << 10;
+
+/// Certificates that one OCSP response answers about.
+pub const OCSP_ANSWERS_MAX: usize = 64;
+
 /// Certificate revocation lists that one identity names.
 pub const CRLS_MAX: usize = 64;

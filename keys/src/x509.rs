@@ -5,6 +5,7 @@ mod chain;
 mod crl;
 mod extensions;
 mod name;
+mod ocsp;
 
 use crate::der::{self, Reader};
 use crate::{digest, limits, moment};
@@ -14,6 +15,8 @@ pub use chain::{ChainError, ProfileError, Purpose, ValidityError, check_chain, v
 pub use crl::{CrlError, RevocationList};
 pub(crate) use extensions::{Extensions, oid};
 pub use name::{DistinguishedName, NameError};
+pub(crate) use ocsp::Status as OcspStatus;
+pub use ocsp::{OcspError, OcspResponse};
 
 /// Why bytes are not a certificate we read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

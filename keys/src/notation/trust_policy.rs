@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::json::{self, JsonError};
 use crate::limits;
-use crate::x509::{Certificate, DistinguishedName, NameError, RevocationList};
+use crate::x509::{Certificate, DistinguishedName, NameError, OcspResponse, RevocationList};
 
 /// Why text is not a trust policy document.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -294,6 +294,7 @@ fn member(name: &str) -> TrustPolicyError {
 pub struct TrustStores {
     stores: BTreeMap<String, Vec<Certificate>>,
     lists: Vec<RevocationList>,
+    responses: Vec<OcspResponse>,
 }
 
 impl TrustStores {
@@ -309,6 +310,17 @@ impl TrustStores {
     /// Adds a certificate revocation list. It is used for the certificates whose issuer signed it.
     pub fn add_list(&mut self, list: RevocationList) {
         self.lists.push(list);
+    }
+
+    /// Adds the answer of an OCSP responder. It is used for the certificates that it names, whose issuer signed it or
+    /// appointed who did.
+    pub fn add_response(&mut self, response: OcspResponse) {
+        self.responses.push(response);
+    }
+
+    /// All of them.
+    pub(crate) fn responses(&self) -> &[OcspResponse] {
+        &self.responses
     }
 
     /// The lists that may be about `certificate`, newest first.

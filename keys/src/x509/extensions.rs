@@ -13,6 +13,8 @@ pub(crate) struct Extensions {
     pub(crate) subject_key_id: Option<Vec<u8>>,
     pub(crate) crl_urls: Vec<String>,
     pub(crate) ocsp_urls: Vec<String>,
+    /// RFC 6960 § 4.2.2.2.1: the issuer says that nobody need ask whether this responder was revoked.
+    pub(crate) ocsp_no_check: bool,
     /// The first critical extension that we do not understand: § 4.2 says the certificate must be rejected.
     pub(crate) unknown_critical: Option<String>,
 }
@@ -94,6 +96,7 @@ impl Extensions {
             // Where lists are found only helps; a certificate with a place we cannot read has none.
             oid::CRL_DISTRIBUTION_POINTS => self.crl_urls = crl_urls(value).unwrap_or_default(),
             oid::AUTHORITY_INFORMATION_ACCESS => self.ocsp_urls = ocsp_urls(value).unwrap_or_default(),
+            oid::OCSP_NO_CHECK => self.ocsp_no_check = true,
             // Policies and the issuer's key restrict nothing that our profiles look at.
             oid::AUTHORITY_KEY_ID | oid::CERTIFICATE_POLICIES => {}
             _ if critical && self.unknown_critical.is_none() => self.unknown_critical = Some(oid::dotted(id)),
@@ -195,6 +198,7 @@ pub(crate) mod oid {
     pub(crate) const ANY_PURPOSE: &[u8] = &[0x55, 0x1d, 0x25, 0x00];
     // 1.3.6.1.5.5.7.1.1, then .48.1 and .3.x
     pub(crate) const AUTHORITY_INFORMATION_ACCESS: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x01, 0x01];
+    pub(crate) const OCSP_NO_CHECK: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x05];
     pub(crate) const OCSP: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01];
     pub(crate) const SERVER_AUTH: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01];
     pub(crate) const CODE_SIGNING: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x03];

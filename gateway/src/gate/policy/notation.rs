@@ -7,7 +7,7 @@ use std::io;
 
 use keys::limits::CRLS_MAX;
 use keys::notation::{Level, NotationTrust, TrustPolicy, TrustStores};
-use keys::x509::{Certificate, DistinguishedName, RevocationList};
+use keys::x509::{Certificate, DistinguishedName, OcspResponse, RevocationList};
 
 use super::KeyFiles;
 use super::identity::parse_annotations;
@@ -45,6 +45,10 @@ pub(super) fn parse(
         Some(entry) => read_lists(&entry, key_files, mistakes),
         None => Some(Vec::new()),
     };
+    let responses = match section.take("ocsp") {
+        Some(entry) => read_responses(&entry, key_files, mistakes),
+        None => Some(Vec::new()),
+    };
     let trust = match section.take("trustpolicy") {
         Some(entry) => imported(&mut section, &entry, key_files, mistakes),
         None => written(&mut section, key_files, mistakes),
@@ -52,7 +56,30 @@ pub(super) fn parse(
     section.finish(mistakes);
     let (mut trust, shown) = trust?;
     lists?.into_iter().for_each(|list| trust.stores.add_list(list));
+    responses?.into_iter().for_each(|response| trust.stores.add_response(response));
     Some((trust, shown, annotations?))
+}
+
+/// Answers of OCSP responders, each a file as it was sent.
+fn read_responses(
+    entry: &Entry<'_>,
+    key_files: &mut KeyFiles<'_>,
+    mistakes: &mut Mistakes<'_>,
+) -> Option<Vec<OcspResponse>> {
+    let paths = paths(entry, mistakes)?;
+    if paths.len() > CRLS_MAX {
+        let problem = format!("{} responses, more than {CRLS_MAX}", paths.len());
+        mistakes.note(&entry.place, problem, "name those of certificates in use");
+        return None;
+    }
+    let response = |(entry, path): &(Entry<'_>, String)| {
+        let bytes = read(entry, path, key_files, mistakes)?;
+        let hint = "fetch it: `openssl ocsp -issuer ca.pem -cert signer.pem -url … -respout FILE -no_nonce`";
+        OcspResponse::from_der(&bytes)
+            .map_err(|error| mistakes.note(&entry.place, format!("`{path}`: {error}"), hint))
+            .ok()
+    };
+    paths.iter().map(response).collect()
 }
 
 /// Certificate revocation lists, whole ones, each a file.

@@ -144,6 +144,8 @@ fn a_notation_identity_that_names_nobody_is_no_policy() {
         ("timestamp-store = 'vendor', subject = 'O=Acme'", "`store` is missing"),
         ("store = 'vendor', subject = 'O=Acme', crls = 'broken.crt'", "field `PEM` is malformed"),
         ("store = 'vendor', subject = 'O=Acme', crls = 'absent.crl'", "cannot read `absent.crl`"),
+        ("store = 'vendor', subject = 'O=Acme', ocsp = 'broken.crt'", "`OCSPResponse` is malformed"),
+        ("store = 'vendor', subject = 'O=Acme', ocsp = ['absent.ocsp']", "cannot read `absent.ocsp`"),
         ("store = 'vendor', subject = 'O=Acme', repository = 'exact'", "signs no repository"),
         ("store = 'vendor', subject = 'O=Acme', issuer = 'x'", "unknown key"),
         ("trustpolicy = 'broken.json', stores = 'truststore'", "`version` is absent"),
