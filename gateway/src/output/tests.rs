@@ -80,6 +80,7 @@ fn json_keeps_its_keys() {
     assert_eq!(
         keys,
         [
+            "attestations",
             "checkpoint",
             "digest",
             "help",
