@@ -225,6 +225,10 @@ fn canonical_host(host: &str) -> Option<String> {
     if !(port.is_empty() || port_is_plain) || name.as_deref().is_some_and(|name| !is_host_name(name)) {
         return None;
     }
+    // `A/app` is a host by its upper case alone, and in lower case an image of Docker Hub: two readers, two images.
+    if !looks_like_host(&lower) {
+        return None;
+    }
     Some(match lower.as_str() {
         "index.docker.io" | "registry-1.docker.io" => DOCKER_HUB.to_owned(),
         _ => lower,
@@ -310,6 +314,7 @@ mod tests {
             "/app",
             "a.example//app",
             "a.example/App",
+            "A/app",
             "a.example/app:",
             "a.example/app:-x",
             "a.example/app@",
