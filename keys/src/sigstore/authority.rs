@@ -82,6 +82,21 @@ pub(crate) fn check_chain(
     Err(refuse(reason))
 }
 
+/// The first end after `time` of a certificate that a path from `leaf` may rest on, seconds since 1970-01-01 UTC: an
+/// answer about that path must not outlive it. One that the path does not need is an early reminder, no harm.
+pub(crate) fn next_end(
+    leaf: &[u8],
+    brought: &[Vec<u8>],
+    authorities: &[Authority],
+    time: i64,
+) -> Option<i64> {
+    let below = authorities.iter().flat_map(|authority| &authority.intermediates).map(AsRef::as_ref);
+    let certificates = std::iter::once(leaf).chain(brought.iter().map(Vec::as_slice)).chain(below);
+    let ends = certificates.filter_map(|one| Certificate::parse(one).ok()).map(|one| one.not_after);
+    let roots = authorities.iter().map(|authority| authority.anchor_period.1);
+    ends.chain(roots).filter(|&end| end >= time).min()
+}
+
 /// Only that one of the authorities' certificates, or one brought along below them, issued `leaf`: half the work of
 /// [`check_chain`], and enough to tell a certificate that somebody made up.
 pub(crate) fn check_issuer(
@@ -164,4 +179,41 @@ pub(crate) fn parse_certificates(pem: &str) -> Result<Vec<Vec<u8>>, String> {
         rest = after.trim_start();
     }
     Ok(certificates)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn certificates(name: &str) -> (String, Vec<Vec<u8>>) {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors");
+        let pem = std::fs::read_to_string(format!("{folder}/{name}")).unwrap();
+        let parsed = parse_certificates(&pem).unwrap();
+        (pem, parsed)
+    }
+
+    #[test]
+    fn the_first_certificate_to_end_ends_the_answer() {
+        let (root, _) = certificates("ocsp/ca.pem");
+        let (_, leaf) = certificates("ocsp/leaf.pem");
+        let (_, brief) = certificates("authorities/brief.pem");
+        let authorities = Authorities::parse_pem(&root).unwrap();
+        let end = |certificate: &[u8]| Certificate::parse(certificate).unwrap().not_after;
+        let (leaf_end, brief_end) = (end(&leaf[0]), end(&brief[0]));
+        assert!(brief_end < leaf_end);
+        for (brought, time, expected) in [
+            (&[][..], brief_end, Some(leaf_end)),
+            (&brief, brief_end, Some(brief_end)),
+            (&brief, brief_end + 1, Some(leaf_end)),
+        ] {
+            assert_eq!(next_end(&leaf[0], brought, authorities.list(), time), expected, "at {time}");
+        }
+        // The root may be the first.
+        let (short_root, _) = certificates("authorities/short.pem");
+        let short = Authorities::parse_pem(&short_root).unwrap();
+        let root_end = short.list()[0].anchor_period.1;
+        assert!(root_end < leaf_end);
+        assert_eq!(next_end(&leaf[0], &[], short.list(), root_end), Some(root_end));
+        assert_eq!(next_end(&leaf[0], &[], short.list(), leaf_end + 1), None);
+    }
 }

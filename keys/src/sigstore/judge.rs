@@ -9,7 +9,7 @@ use sigstore_types::{
 };
 use sigstore_verify::{PublicKeyVerificationPolicy, VerificationPolicy, VerificationResult};
 
-use super::authority::check_chain;
+use super::authority::{check_chain, next_end};
 use super::certificate::Certificate;
 use super::note::Checkpoint;
 use super::trust_root::{Log, TrustRoot};
@@ -124,7 +124,7 @@ pub(crate) fn by_authority(
     if let Some(statement) = &statement {
         super::statement::check_subject(statement, artifact)?;
     }
-    let valid_until = Some(Certificate::parse(&leaf)?.not_after);
+    let valid_until = next_end(&leaf, &brought, authorities.list(), now);
     Ok(VerifiedBundle {
         signer: Some(signer),
         times: Vec::new(),
