@@ -165,7 +165,8 @@ fn pulls_ask_about_what_is_pulled() {
         ("/images/create?fromImage=a&fromImage=b", "not plain"),
         ("/images/create?fromImage=a;tag=b", "not plain"),
         ("/images/create?fromImage=a%00&tag=1", "not plain"),
-        ("/images/create?fromImage=UPPER/App&tag=1", "not a repository"),
+        ("/images/create?fromImage=a.example/App&tag=1", "not a repository"),
+        ("/images/create?fromImage=UPPER/app&tag=1", "is not a registry host"),
     ] {
         refused(&ask("POST", uri, None), text);
     }
