@@ -38,8 +38,8 @@ use crate::telemetry::Metrics;
 use evidence::FactsCache;
 use log::{Admissions, Asked};
 pub use pull::{Answer, Asker};
-pub(crate) use receipts::Issuer;
 pub use receipts::ReceiptConfig;
+pub(crate) use receipts::{Issuer, take_away};
 use refused::RefusedCandidates;
 use taken::Taken;
 

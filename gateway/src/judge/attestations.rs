@@ -69,12 +69,13 @@ impl Judge {
                 let outcome = examination.outcome;
                 self.refused.remember(&place, manifest, &outcome, evidence.as_of, until);
             }
-            let one = verifier.finish();
-            all.verified.extend(one.verified);
+            let (one, own) = (verifier.finish(), self.own_keys(connection, repository, digest)?);
+            let others =
+                one.verified.into_iter().filter(|found| !own.iter().any(|key| key == found.key_id()));
+            all.verified.extend(others);
             all.rejected.extend(one.rejected);
             all.incomplete |= one.incomplete;
         }
-        all.verified.retain(|found| !self.is_own(found.key_id()));
         all.rejected.truncate(limits::REJECTIONS_MAX);
         Ok(all)
     }

@@ -76,8 +76,12 @@ impl Judge {
                 signer.sign_bundle(descriptor, &none, self.clock.now())?
             }
             ServedForm::Simple => {
-                let existing =
-                    self.records.read(|connection| under_tag(connection, repository, &image.digest))?;
+                let existing = self.records.read(|connection| {
+                    match under_tag(connection, repository, &image.digest)? {
+                        Some(manifest) => manifests::bytes(connection, &manifest),
+                        None => Ok(None),
+                    }
+                })?;
                 signer.sign_simple(&image.digest, name, &none, existing.as_deref())?
             }
         };
@@ -90,6 +94,7 @@ impl Judge {
             form: form.name().to_owned(),
             manifest: manifest.digest.clone(),
             key: key.to_owned(),
+            previous: None,
         };
         let (held, digest, now) = (repository.to_owned(), image.digest.clone(), self.clock.now());
         self.records
@@ -119,9 +124,17 @@ impl Judge {
             .await
     }
 
-    /// What is signed by the gate's own key counts for nobody.
-    pub(super) fn is_own(&self, key_id: &str) -> bool {
-        self.issuer.as_ref().is_some_and(|issuer| issuer.config.signer.public_key().key_id() == key_id)
+    /// The keys by which the gate itself signs, or signed this image before its key changed: what they say counts for
+    /// nobody.
+    pub(super) fn own_keys(
+        &self,
+        connection: &Connection,
+        repository: &str,
+        digest: &str,
+    ) -> Result<Vec<String>, RecordError> {
+        let made = counter_signatures::of_image(connection, repository, digest)?;
+        let current = self.issuer.as_ref().map(|issuer| issuer.config.signer.public_key().key_id());
+        Ok(made.into_iter().map(|made| made.key).chain(current).collect())
     }
 }
 
@@ -135,18 +148,16 @@ fn is_there(evidence: &Evidence, digest: &str, form: ServedForm) -> bool {
     evidence.signatures.verified.iter().filter(of_image).any(|found| found.form() == wanted)
 }
 
-/// What stands under the image's `.sig` tag: others' signatures stay beside ours.
-fn under_tag(
-    connection: &Connection,
-    repository: &str,
-    digest: &str,
-) -> Result<Option<Vec<u8>>, RecordError> {
+/// What others put under the image's `.sig` tag: a digest. What we put there before gives way to what was there then.
+fn under_tag(connection: &Connection, repository: &str, digest: &str) -> Result<Option<String>, RecordError> {
     let Some(tag) = cosign::legacy_tag(digest) else { return Ok(None) };
     let row = manifests::tag(connection, repository, &tag)?;
-    match row.and_then(|row| row.staged.or(row.released)) {
-        Some(manifest) => manifests::bytes(connection, &manifest),
-        None => Ok(None),
-    }
+    let Some(manifest) = row.and_then(|row| row.staged.or(row.released)) else { return Ok(None) };
+    let made = counter_signatures::of_image(connection, repository, digest)?;
+    Ok(match made.into_iter().find(|made| made.manifest == manifest) {
+        Some(ours) => ours.previous,
+        None => Some(manifest),
+    })
 }
 
 fn store(
@@ -161,6 +172,10 @@ fn store(
     if image.is_none_or(|row| row.state != State::Released) {
         return Ok(());
     }
+    let previous = match tag {
+        Some(_) => under_tag(connection, repository, digest)?,
+        None => None,
+    };
     for made in counter_signatures::of_image(connection, repository, digest)? {
         if made.form == counter.form {
             remove(connection, repository, digest, &made)?;
@@ -175,16 +190,32 @@ fn store(
         manifests::set_staged_tag(connection, repository, tag, &manifest.digest)?;
         manifests::release_tags(connection, repository, &manifest.digest)?;
     }
-    counter_signatures::put(connection, repository, digest, counter)
+    let counter = CounterSignature { previous, ..counter.clone() };
+    counter_signatures::put(connection, repository, digest, &counter)
 }
 
+/// Others' signatures, which stand beside ours in one manifest, stay under the tag.
 fn remove(
     connection: &Connection,
     repository: &str,
     digest: &str,
     made: &CounterSignature,
 ) -> Result<(), RecordError> {
+    let tag = cosign::legacy_tag(digest).filter(|_| made.form == ServedForm::Simple.name());
+    let stands = match &tag {
+        Some(tag) => manifests::tag(connection, repository, tag)?.and_then(|row| row.staged),
+        None => None,
+    };
     manifests::remove(connection, repository, &made.manifest)?;
+    if let (Some(tag), Some(previous)) = (tag, &made.previous)
+        && stands.as_ref() == Some(&made.manifest)
+        && let Some(row) = manifests::find(connection, repository, previous)?
+    {
+        manifests::set_staged_tag(connection, repository, &tag, previous)?;
+        if row.state == State::Released {
+            manifests::release_tags(connection, repository, previous)?;
+        }
+    }
     counter_signatures::forget(connection, repository, digest, &made.form)
 }
 

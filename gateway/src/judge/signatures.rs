@@ -66,11 +66,12 @@ impl Judge {
             for Rejection { candidate, reason } in collections.refused.clone() {
                 verifier.refuse(candidate, reason);
             }
-            let one = verifier.finish();
-            all.verified.extend(one.verified);
+            let (one, own) = (verifier.finish(), self.own_keys(connection, repository, digest)?);
+            let others =
+                one.verified.into_iter().filter(|found| !own.iter().any(|key| key == found.key_id()));
+            all.verified.extend(others);
             all.rejected.extend(one.rejected);
         }
-        all.verified.retain(|found| !self.is_own(found.key_id()));
         all.rejected.truncate(limits::REJECTIONS_MAX);
         Ok((all, collections.learned))
     }

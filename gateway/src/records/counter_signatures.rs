@@ -13,6 +13,8 @@ pub struct CounterSignature {
     pub manifest: String,
     /// Id of the key that it was made with.
     pub key: String,
+    /// Digest of what stood under its tag before; its signatures are repeated in [`CounterSignature::manifest`].
+    pub previous: Option<String>,
 }
 
 /// Keeps one; the one before of the same form is forgotten.
@@ -25,11 +27,12 @@ pub(crate) fn put(
     digest: &str,
     made: &CounterSignature,
 ) -> Result<(), RecordError> {
-    let sql =
-        "INSERT INTO counter_signatures (repository, digest, form, manifest, key) VALUES (?1, ?2, ?3, ?4, ?5)
-               ON CONFLICT DO UPDATE SET manifest = excluded.manifest, key = excluded.key";
-    let CounterSignature { form, manifest, key } = made;
-    connection.prepare_cached(sql)?.execute(params![repository, digest, form, manifest, key])?;
+    let sql = "INSERT INTO counter_signatures (repository, digest, form, manifest, key, previous)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+               ON CONFLICT DO UPDATE SET manifest = excluded.manifest, key = excluded.key,
+                   previous = excluded.previous";
+    let CounterSignature { form, manifest, key, previous } = made;
+    connection.prepare_cached(sql)?.execute(params![repository, digest, form, manifest, key, previous])?;
     Ok(())
 }
 
@@ -42,10 +45,17 @@ pub fn of_image(
     repository: &str,
     digest: &str,
 ) -> Result<Vec<CounterSignature>, RecordError> {
-    let sql = "SELECT form, manifest, key FROM counter_signatures WHERE repository = ?1 AND digest = ?2";
+    let sql =
+        "SELECT form, manifest, key, previous FROM counter_signatures WHERE repository = ?1 AND digest = ?2";
     let mut statement = connection.prepare_cached(sql)?;
-    let row =
-        |row: &Row<'_>| Ok(CounterSignature { form: row.get(0)?, manifest: row.get(1)?, key: row.get(2)? });
+    let row = |row: &Row<'_>| {
+        Ok(CounterSignature {
+            form: row.get(0)?,
+            manifest: row.get(1)?,
+            key: row.get(2)?,
+            previous: row.get(3)?,
+        })
+    };
     Ok(statement.query_map([repository, digest], row)?.collect::<Result<_, _>>()?)
 }
 

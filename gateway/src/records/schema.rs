@@ -11,6 +11,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0003_receipts.sql"),
     include_str!("schema/0004_notary.sql"),
     include_str!("schema/0005_counter_signatures.sql"),
+    include_str!("schema/0006_signed_beside.sql"),
 ];
 
 /// Brings the database to the newest version, each step in a transaction.

@@ -17,7 +17,7 @@ use crate::access::Action;
 use crate::digest::Digest;
 use crate::gate::evidence::State;
 use crate::gate::verdict::{Admitted, Denial, Verdict};
-use crate::judge::PushAnswer;
+use crate::judge::{self, PushAnswer};
 use crate::manifest::{self, MANIFEST_BYTES_MAX, Manifest, ManifestError};
 use crate::records::RecordError;
 use crate::records::manifests::{self as rows, ManifestRow, View};
@@ -333,7 +333,11 @@ pub(super) async fn delete(
         .records
         .write(name, move |connection| -> Result<(), ApiError> {
             match &wanted {
-                Reference::Digest(digest) => Ok(staging::erase(connection, &repository, digest.as_str())?),
+                Reference::Digest(digest) => {
+                    // Before the image goes, or nobody knows any more what was said of it.
+                    judge::take_away(connection, &repository, digest.as_str())?;
+                    Ok(staging::erase(connection, &repository, digest.as_str())?)
+                }
                 Reference::Tag(tag) if rows::remove_tag(connection, &repository, tag)? => Ok(()),
                 Reference::Tag(_) => Err(unknown(&repository, &wanted)),
             }

@@ -118,6 +118,59 @@ async fn others_signatures_under_the_tag_stay() {
     let manifest = fixture.get(As::Consumer, &format!("/v2/signed/app/manifests/{tag}")).await.expect(200);
     assert_eq!(cosign::simple_signatures(&manifest.body).unwrap().layers.len(), 2);
     assert_eq!(served(&fixture, &digest).await, [SignatureForm::CosignSimple]);
+    // And stay when ours goes.
+    fixture.registry.judge().withdraw("signed/app", &digest, "ops", "bad".to_owned()).await.unwrap();
+    let path = format!("/v2/signed/app/manifests/{tag}");
+    let left = fixture.get(As::Pusher, &path).await.expect(200);
+    assert_eq!(cosign::simple_signatures(&left.body).unwrap().layers.len(), 1);
+}
+
+#[tokio::test]
+async fn an_index_and_each_platform_are_signed_again() {
+    let fixture = Fixture::new();
+    fixture.policy.store(Arc::new(policy_serving("'simple'", "release")));
+    let child = fixture.push("signed/app", "child", &["one"]).await;
+    let size =
+        fixture.get(As::Pusher, &format!("/v2/signed/app/manifests/{child}")).await.expect(200).body.len();
+    let entry = serde_json::json!({"mediaType": crate::manifest::OCI_MANIFEST, "digest": child, "size": size,
+        "platform": {"os": "linux", "architecture": "amd64"}});
+    let index = serde_json::json!({"schemaVersion": 2, "mediaType": OCI_INDEX_TYPE, "manifests": [entry]});
+    let answer = fixture.put_manifest(As::Pusher, "signed/app", "index", &index).await.expect(201);
+    let digest = answer.header("docker-content-digest");
+    let signed = fixture.bundle(&digest);
+    let _ = fixture.put_signed(As::Signer, "signed/app", signed).await.expect(201);
+    for digest in [&digest, &child] {
+        assert_eq!(served(&fixture, digest).await, [SignatureForm::CosignSimple], "{digest}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_gate_said_goes_with_an_image_that_is_deleted() {
+    let fixture = Fixture::new();
+    let digest = released(&fixture, "'simple'", false).await;
+    let tag = format!("/v2/signed/app/manifests/{}", cosign::legacy_tag(&digest).unwrap());
+    let listed = fixture.get(As::Consumer, &format!("/v2/signed/app/referrers/{digest}")).await.json();
+    // The signer's bundle and our receipt.
+    assert_eq!(listed["manifests"].as_array().unwrap().len(), 2);
+    let path = format!("/v2/signed/app/manifests/{digest}");
+    let _ = fixture.call(As::Admin, http::Method::DELETE, &path, "").await.expect(202);
+    let _ = fixture.get(As::Pusher, &tag).await.expect(404);
+    let listed = fixture.get(As::Pusher, &format!("/v2/signed/app/referrers/{digest}")).await.json();
+    assert_eq!(listed["manifests"].as_array().unwrap().len(), 1, "{listed}");
+}
+
+/// The key is gone from the configuration, what it signed is still there: neither served for an image that is refused,
+/// nor of any worth at the gate.
+#[tokio::test]
+async fn a_gate_without_its_key_keeps_what_it_said_with_the_image() {
+    let fixture = Fixture::new();
+    let digest = released(&fixture, "'simple'", false).await;
+    let fixture = fixture.restart_without_key();
+    fixture.policy.store(Arc::new(policy_serving("", "gate")));
+    let path = format!("/v2/signed/app/manifests/{digest}");
+    let _ = fixture.get(As::Consumer, &path).await.expect_error(403, "DENIED");
+    let tag = format!("/v2/signed/app/manifests/{}", cosign::legacy_tag(&digest).unwrap());
+    let _ = fixture.get(As::Consumer, &tag).await.expect_error(403, "DENIED");
 }
 
 #[tokio::test]

@@ -164,6 +164,15 @@ impl Fixture {
     }
 
     pub(super) fn open(folder: TempDir, text: &str, blob_bytes_max: u64) -> Self {
+        let receipts = ReceiptConfig {
+            signer: Arc::clone(receipt_signer()),
+            verifier: "https://registry.example".into(),
+            valid_seconds: 3600,
+        };
+        Self::open_with(folder, text, blob_bytes_max, Some(receipts))
+    }
+
+    fn open_with(folder: TempDir, text: &str, blob_bytes_max: u64, receipts: Option<ReceiptConfig>) -> Self {
         let clock = Clock::stopped_at(1_800_000_000);
         let policy = Arc::new(ArcSwap::from_pointee(policy(text)));
         let around = Surroundings {
@@ -172,11 +181,7 @@ impl Fixture {
             advisories: AdvisoryStore::empty(),
             clock: clock.clone(),
             metrics: Arc::new(Metrics::new()),
-            receipts: Some(ReceiptConfig {
-                signer: Arc::clone(receipt_signer()),
-                verifier: "https://registry.example".into(),
-                valid_seconds: 3600,
-            }),
+            receipts,
         };
         let config = RegistryConfig {
             data_dir: folder.path().to_owned(),
@@ -194,6 +199,13 @@ impl Fixture {
         let Self { registry, folder, .. } = self;
         registry.records.close();
         Self::open(folder, POLICY, 64 * 1024 * 1024)
+    }
+
+    /// The same, and the gate's own key is no longer configured.
+    pub(super) fn restart_without_key(self) -> Self {
+        let Self { registry, folder, .. } = self;
+        registry.records.close();
+        Self::open_with(folder, POLICY, 64 * 1024 * 1024, None)
     }
 
     pub(super) async fn send(&self, who: As, mut request: Request<Body>) -> Answer {
