@@ -58,7 +58,20 @@ pub enum Detected {
         value_sha256: String,
         /// At most six characters of it.
         preview: String,
+        /// Member of the packed archive that the entry is; `None` where it stands in the entry itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        inside: Option<String>,
     },
+}
+
+impl Detected {
+    /// Both are secrets of the same value.
+    pub(crate) fn same_value(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Secret { value_sha256: a, .. }, Self::Secret { value_sha256: b, .. }) => a == b,
+            _ => false,
+        }
+    }
 }
 
 /// All detectors.

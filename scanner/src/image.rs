@@ -109,9 +109,9 @@ fn findings(view: &View<'_>) -> (Vec<SecretFinding>, Vec<PermissionFinding>) {
         let layer = usize::try_from(id.layer).expect("counted from an index");
         let visible = view.visible.get(&id);
         match &detection.detected {
-            Detected::Secret { rule, value_sha256, preview } => secrets.push(SecretFinding {
+            Detected::Secret { rule, value_sha256, preview, inside } => secrets.push(SecretFinding {
                 rule: rule.clone(),
-                path: entry.path.clone(),
+                path: inside.as_ref().map_or(entry.path.clone(), |inside| format!("{}!{inside}", entry.path)),
                 layer: Some(layer),
                 deleted_later: visible.is_none(),
                 value_sha256: value_sha256.clone(),

@@ -78,3 +78,13 @@ pub(crate) const SYMLINKS_MAX: usize = 40;
 /// Bytes of an image configuration that is searched. Stops configurations made to be large; the gateway refuses
 /// manifests and configurations above this anyway.
 pub(crate) const CONFIG_BYTES_MAX: usize = 8 << 20;
+
+/// Bytes that all packed archives inside one layer may unpack to while they are searched for secrets; what lies behind is
+/// not searched. Stops bombs inside a layer, which cost time alone. 4 GiB take ten seconds.
+pub(crate) const NESTED_BYTES_MAX: u64 = 4 << 30;
+
+/// Bytes that one of them may unpack to, for the same reason.
+pub(crate) const NESTED_FILE_BYTES_MAX: u64 = 1 << 30;
+
+/// Bytes of one member of a zip archive that is searched, which is held in memory.
+pub(crate) const NESTED_MEMBER_BYTES_MAX: usize = 16 << 20;

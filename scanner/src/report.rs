@@ -114,7 +114,7 @@ pub enum Unknown {
 pub struct SecretFinding {
     /// Rule name: `aws-access-key-id`, `private-key`.
     pub rule: String,
-    /// File in the layer; `config.Env[NAME]`, `config.Labels[NAME]` or `history[N].created_by` for the image
+    /// File in the layer, with `!` and the member where it is a packed archive; `config.Env[NAME]`, `config.Labels[NAME]` or `history[N].created_by` for the image
     /// configuration.
     pub path: String,
     /// Which layer; `None` for the image configuration.

@@ -1,8 +1,7 @@
 //! Credentials in files: a keyword search over all bytes, then one rule's pattern around each hit.
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
-use aho_corasick::{AhoCorasick, Span, packed};
 use regex::bytes::{Regex, RegexBuilder};
 use sha2::{Digest, Sha256};
 
@@ -10,15 +9,17 @@ use crate::detectors::{Detected, Detector, Window};
 use crate::layer::Entry;
 
 mod judge;
+mod keywords;
 mod pem;
 mod rules;
 
-use rules::{RULES, Rule, Shape};
+use keywords::Keywords;
+use rules::{Rule, Shape};
 
 /// Reports credentials by rule, by the SHA-256 of their value and by its first characters; the value is not kept.
 ///
 /// Binary files are searched too: credentials are compiled in. Files that start with a UTF-16 byte order mark are seen
-/// as their low bytes. Compressed files inside a layer are not opened.
+/// as their low bytes; the walk shows it the members of packed archives too, one level deep.
 pub struct Secrets;
 
 impl Detector for Secrets {
@@ -27,7 +28,7 @@ impl Detector for Secrets {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn inspect(&self, entry: &Entry<'_>, window: &Window<'_>, found: &mut Vec<Detected>) {
@@ -51,7 +52,7 @@ pub(crate) fn search(text: &[u8]) -> Vec<Detected> {
 
 /// Whether a value that its name calls a credential can be one: a placeholder or a word cannot.
 pub(crate) fn looks_random(value: &[u8]) -> bool {
-    judge::password(value) && judge::random(value)
+    judge::chosen_by_chance(value)
 }
 
 /// A finding without its value.
@@ -61,83 +62,68 @@ pub(crate) fn finding(rule: &str, value: &[u8]) -> Detected {
         rule: rule.to_owned(),
         value_sha256: hex::encode(Sha256::digest(value)),
         preview: format!("{preview}…"),
+        inside: None,
     }
 }
 
 const PREVIEW_CHARACTERS: usize = 6;
 
+/// A rule for a whole format looks this far behind its keyword, less what a match may be long.
+const REPEAT_BYTES: usize = 4 << 10;
+
 static ENGINE: LazyLock<Engine> = LazyLock::new(Engine::new);
 
 struct Engine {
+    rules: Vec<Rule>,
     keywords: Keywords,
     /// Per keyword, the rule it belongs to and its length.
     rule_of_keyword: Vec<(usize, usize)>,
-    keyword_bytes_max: usize,
-    patterns: Vec<Option<Regex>>,
-}
-
-/// The vector search is three times as fast but does not exist on every processor.
-enum Keywords {
-    Vector(packed::Searcher),
-    Automaton(AhoCorasick),
-}
-
-impl Keywords {
-    fn new(keywords: &[&str]) -> Self {
-        match packed::Config::new().builder().extend(keywords).build() {
-            Some(searcher) => Self::Vector(searcher),
-            None => Self::Automaton(AhoCorasick::new(keywords).expect("a few short keywords")),
-        }
-    }
-
-    /// The first keyword that begins in `bytes[from..]`: which, and where.
-    fn find(&self, bytes: &[u8], from: usize) -> Option<(usize, usize)> {
-        let span = Span { start: from, end: bytes.len() };
-        let hit = match self {
-            Self::Vector(searcher) => searcher.find_in(bytes, span)?,
-            Self::Automaton(automaton) => automaton.find(aho_corasick::Input::new(bytes).span(span))?,
-        };
-        Some((hit.pattern().as_usize(), hit.start()))
-    }
+    /// Names of files, and the rule that looks at them.
+    files: Vec<(&'static [u8], usize)>,
+    /// Per rule; built when a keyword is first met, for most never are.
+    patterns: Vec<OnceLock<Regex>>,
+    /// Per rule; see [`Rule::begins_with_keyword`].
+    anchored: Vec<bool>,
 }
 
 impl Engine {
     fn new() -> Self {
-        let keywords: Vec<(usize, &str)> = RULES
-            .iter()
-            .enumerate()
-            .flat_map(|(number, rule)| rule.keywords.iter().map(move |keyword| (number, *keyword)))
-            .collect();
-        let texts: Vec<&str> = keywords.iter().map(|(_, keyword)| *keyword).collect();
-        let pattern = |rule: &Rule| match rule.shape {
-            Shape::Pattern { pattern, .. } => {
-                Some(RegexBuilder::new(pattern).unicode(false).build().expect("a test builds each pattern"))
+        let rules = rules::all();
+        let (mut words, mut rule_of_keyword, mut files) = (Vec::new(), Vec::new(), Vec::new());
+        for (number, rule) in rules.iter().enumerate() {
+            for word in rule.keywords() {
+                rule_of_keyword.push((number, word.len()));
+                words.push(word);
             }
-            Shape::Pem => None,
-        };
-        Self {
-            keywords: Keywords::new(&texts),
-            keyword_bytes_max: texts.iter().map(|text| text.len()).max().unwrap_or(0),
-            rule_of_keyword: keywords.iter().map(|(rule, keyword)| (*rule, keyword.len())).collect(),
-            patterns: RULES.iter().map(pattern).collect(),
+            files.extend(rule.files.iter().map(|file| (file.as_bytes(), number)));
         }
+        let patterns = rules.iter().map(|_| OnceLock::new()).collect();
+        let anchored = rules.iter().map(Rule::begins_with_keyword).collect();
+        Self { keywords: Keywords::new(words), rule_of_keyword, files, patterns, anchored, rules }
+    }
+
+    /// `None` for private keys, which have no pattern.
+    fn pattern(&self, number: usize) -> Option<&Regex> {
+        let text = self.rules[number].pattern()?;
+        let build = || RegexBuilder::new(&text).unicode(false).build().expect("a test builds each pattern");
+        Some(self.patterns[number].get_or_init(build))
     }
 
     fn by_keyword(&self, path: &[u8], window: &Window<'_>, found: &mut Vec<Detected>) {
-        let end = window.bytes.len().min(window.fresh.end + self.keyword_bytes_max);
-        let bytes = &window.bytes[..end];
-        let mut from = window.fresh.start;
-        while let Some((keyword, at)) = self.keywords.find(bytes, from) {
-            if at >= window.fresh.end {
-                break;
-            }
-            from = at + 1;
+        let mut last = None;
+        self.keywords.find(window.bytes, window.fresh.clone(), |keyword, at| {
             let (rule, length) = self.rule_of_keyword[keyword];
-            if matches!(RULES[rule].shape, Shape::Pem) && is_library(path) {
-                continue;
+            let own_test_key = matches!(self.rules[rule].shape, Shape::Pem) && is_library(path);
+            // One match of a format covers the hits in it.
+            let covered = self.rules[rule].everywhere()
+                && last.is_some_and(|(known, before): (usize, usize)| {
+                    known == rule && at < before + REPEAT_BYTES
+                });
+            if !own_test_key && !covered {
+                last = Some((rule, at));
+                self.around_hit(rule, window.bytes, at..at + length, found);
             }
-            self.around_hit(rule, window.bytes, at..at + length, found);
-        }
+        });
     }
 
     /// Looks at as many bytes around the hit as the rule asks for, never more, so that the window's bounds do not
@@ -149,32 +135,52 @@ impl Engine {
         hit: std::ops::Range<usize>,
         found: &mut Vec<Detected>,
     ) {
-        let rule = &RULES[number];
+        let rule = &self.rules[number];
         let start = hit.start.saturating_sub(rule.before_bytes());
         let end = bytes.len().min(hit.end + rule.after_bytes());
         let around = &bytes[start..end];
-        match (&rule.shape, &self.patterns[number]) {
-            (Shape::Pattern { judge, everywhere, .. }, Some(pattern)) => {
-                for captures in pattern.captures_iter(around) {
-                    let (Some(whole), Some(value)) = (captures.get(0), captures.get(1)) else { continue };
-                    let on_hit = (start + whole.start()..start + whole.end()).contains(&hit.start);
-                    if (*everywhere || on_hit) && judge(value.as_bytes()) {
-                        found.push(finding(rule.name, value.as_bytes()));
-                    }
-                }
+        if self.anchored[number] {
+            self.at_hit(number, bytes, hit.start..end, found);
+            return;
+        }
+        let Some(pattern) = self.pattern(number) else {
+            found.extend(pem::private_key(around, hit.start - start));
+            return;
+        };
+        for captures in pattern.captures_iter(around) {
+            let (Some(whole), Some(value)) = (captures.get(0), captures.get(1)) else { continue };
+            let on_hit = (start + whole.start()..start + whole.end()).contains(&hit.start);
+            if (rule.everywhere() || on_hit) && rule.judge(value.as_bytes()) {
+                found.push(finding(rule.name, value.as_bytes()));
             }
-            _ => found.extend(pem::private_key(around, hit.start - start)),
         }
     }
 
+    /// A token that begins with its keyword, and not in the middle of a word.
+    fn at_hit(&self, number: usize, bytes: &[u8], place: std::ops::Range<usize>, found: &mut Vec<Detected>) {
+        let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+        if place.start.checked_sub(1).is_some_and(|before| is_word(&bytes[before])) {
+            return;
+        }
+        let captures = self.pattern(number).and_then(|pattern| pattern.captures(&bytes[place]));
+        if let Some(value) = captures.and_then(|captures| captures.get(1))
+            && self.rules[number].judge(value.as_bytes())
+        {
+            found.push(finding(self.rules[number].name, value.as_bytes()));
+        }
+    }
+
+    /// What a keyword has told already is not told again under a weaker name.
     fn by_file_name(&self, path: &[u8], bytes: &[u8], found: &mut Vec<Detected>) {
         let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or(path);
-        for (rule, pattern) in RULES.iter().zip(&self.patterns) {
-            let (Shape::Pattern { judge, .. }, Some(pattern)) = (&rule.shape, pattern) else { continue };
-            if rule.files.iter().any(|file| file.as_bytes() == name) {
-                let values = pattern.captures_iter(bytes).filter_map(|captures| captures.get(1));
-                let values = values.map(|value| value.as_bytes()).filter(|value| judge(value));
-                found.extend(values.map(|value| finding(rule.name, value)));
+        for (_, number) in self.files.iter().filter(|(file, _)| *file == name) {
+            let (rule, Some(pattern)) = (&self.rules[*number], self.pattern(*number)) else { continue };
+            let values = pattern.captures_iter(bytes).filter_map(|captures| captures.get(1));
+            for value in values.map(|value| value.as_bytes()).filter(|value| rule.judge(value)) {
+                let weaker = finding(rule.name, value);
+                if !found.iter().any(|stronger| stronger.same_value(&weaker)) {
+                    found.push(weaker);
+                }
             }
         }
     }

@@ -4,7 +4,7 @@ use crate::extractors::{ExtractError, Extracted, Extractor, Want, field, text};
 use crate::limits::Limits;
 use crate::package::{Package, PackageKind};
 
-mod zip;
+pub(crate) mod zip;
 
 use zip::{Archive, Member};
 

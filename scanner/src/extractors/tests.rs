@@ -49,9 +49,9 @@ fn a_new_version_of_any_part_is_a_new_analyzer() {
     let executables = format!("{}/{}", crate::executables::NAME, crate::executables::VERSION);
     let parts: Vec<_> = extractors.chain(detectors).chain([executables]).collect();
     let expected = "apk/2 composer/1 dotnet/1 dpkg/2 java/1 node/1 os-release/1 pacman/1 python/1 rpm/2 ruby/1 unsupported/3 \
-        permissions/1 secrets/1 executable/3";
+        permissions/1 secrets/2 executable/3";
     assert_eq!(parts.join(" "), expected, "raise `ANALYZER` together with this list");
-    assert_eq!(crate::layer::ANALYZER, "portcullis-layer/7");
+    assert_eq!(crate::layer::ANALYZER, "portcullis-layer/8");
 }
 
 #[test]

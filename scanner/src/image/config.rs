@@ -98,7 +98,7 @@ fn search(place: &str, text: &str, found: &mut Vec<SecretFinding>) {
 }
 
 fn finding(place: &str, detected: Detected) -> Option<SecretFinding> {
-    let Detected::Secret { rule, value_sha256, preview } = detected else { return None };
+    let Detected::Secret { rule, value_sha256, preview, .. } = detected else { return None };
     let path = place.to_owned();
     Some(SecretFinding { rule, path, layer: None, deleted_later: false, value_sha256, preview })
 }

@@ -1,16 +1,15 @@
 //! What the walk does with each entry: captures databases, shows files to the detectors, and keeps the table.
 
-use crate::detectors::{self, CONTEXT_AFTER_BYTES, CONTEXT_BEFORE_BYTES, Detected, Window};
+use crate::detectors::{self, Detected};
 use crate::executables::{self, Executable};
 use crate::extractors::{self, ExtractError, Extracted, Extractor, Want};
 use crate::layer::entry::{Entry, EntryKind, EntryTable, clean};
+use crate::layer::nested::{self, Nested};
 use crate::layer::tar::{Entries, Header};
+use crate::layer::window::WindowBuffer;
 use crate::layer::{Detection, Extraction, Refusal};
-use crate::limits::Limits;
+use crate::limits::{Limits, NESTED_BYTES_MAX};
 use crate::package::Package;
-
-/// Fresh bytes of a full window.
-const FRESH_BYTES: usize = 128 << 10;
 
 /// Files below this are too small to be worth counting as duplicates.
 const HASHED_BYTES_MIN: u64 = 4 << 10;
@@ -27,6 +26,9 @@ pub(crate) struct Contents {
     crc: flate2::Crc,
     capture: Vec<u8>,
     executable: Option<Executable>,
+    nested: Option<Nested>,
+    /// Bytes that packed archives inside this layer may still unpack to.
+    nested_budget: u64,
     window: WindowBuffer,
     found: Vec<Detected>,
 }
@@ -65,6 +67,8 @@ impl Contents {
             crc: flate2::Crc::new(),
             capture: Vec::new(),
             executable: None,
+            nested: None,
+            nested_budget: NESTED_BYTES_MAX,
             window: WindowBuffer::default(),
             found: Vec::new(),
         }
@@ -72,6 +76,7 @@ impl Contents {
 
     fn extract(&mut self, current: &Current, number: u32) -> Result<(), Refusal> {
         let Some((extractor, _)) = current.extractor else {
+            self.capture = Vec::new();
             let found = self.executable.take().and_then(Executable::finish);
             return found.map_or(Ok(()), |found| self.told(number, executables::NAME, found));
         };
@@ -83,6 +88,24 @@ impl Contents {
         };
         self.capture = Vec::new();
         self.told(number, extractor.name(), found)
+    }
+
+    /// What packed archives hold, and each finding once: an archive's stored member is also seen from outside.
+    fn search_nested(&mut self, current: &Current) {
+        let (found, used) = match self.nested.take() {
+            Some(nested) => nested.finish(),
+            None if nested::is_zip(&current.path) => {
+                nested::search_zip(&self.capture, &self.limits, self.nested_budget)
+            }
+            None => Default::default(),
+        };
+        self.nested_budget = self.nested_budget.saturating_sub(used);
+        self.found.extend(found);
+        self.found.sort_unstable_by(|a, b| b.cmp(a));
+        self.found.dedup_by(|next, kept| {
+            next == kept || matches!(next, Detected::Secret { inside: None, .. }) && next.same_value(kept)
+        });
+        self.found.reverse();
     }
 
     fn told(
@@ -114,6 +137,12 @@ impl Contents {
         if let Some(executable) = &mut self.executable {
             executable.inspect(&window);
         }
+        if window.first && entry.kind == EntryKind::File {
+            self.nested = Nested::of(entry.path, window.bytes, &self.limits, self.nested_budget);
+        }
+        if let Some(nested) = &mut self.nested {
+            nested.feed(&window.bytes[window.fresh.clone()]);
+        }
         for detector in detectors::all() {
             detector.inspect(&entry, &window, &mut self.found);
         }
@@ -143,6 +172,7 @@ impl Entries for Contents {
         }
         self.crc.reset();
         self.executable = None;
+        self.nested = None;
         self.window.begin();
         self.current = Some(Current { header, path, target, extractor: extractor.flatten() });
         Ok(())
@@ -153,9 +183,13 @@ impl Entries for Contents {
         if current.header.size >= HASHED_BYTES_MIN {
             self.crc.update(bytes);
         }
-        if let Some((extractor, Want::Content)) = current.extractor
-            && let Ok(size) = usize::try_from(current.header.size)
-            && size <= extractor.bytes_max(&self.limits)
+        let held_max = match current.extractor {
+            Some((extractor, Want::Content)) => Some(extractor.bytes_max(&self.limits)),
+            Some(_) => None,
+            None => nested::is_zip(&current.path).then_some(self.limits.captured_bytes_max),
+        };
+        if let Ok(size) = usize::try_from(current.header.size)
+            && held_max.is_some_and(|max| size <= max)
         {
             if self.capture.is_empty() {
                 // Grown piece by piece, a large capture would be held twice.
@@ -180,8 +214,7 @@ impl Entries for Contents {
         self.inspect(&current);
         let hashed = current.header.kind == EntryKind::File && current.header.size >= HASHED_BYTES_MIN;
         let number = self.table.push(&current.entry(hashed.then(|| self.crc.sum())), &self.limits)?;
-        self.found.sort_unstable();
-        self.found.dedup();
+        self.search_nested(&current);
         for detected in self.found.drain(..) {
             if self.detections.len() >= self.limits.detections_max {
                 return Err(Refusal::TooManyDetections { max: self.limits.detections_max });
@@ -208,116 +241,5 @@ fn weight(extracted: &Extracted) -> usize {
             let paths: usize = owned.iter().map(|(_, path)| 40 + path.len()).sum();
             packages.iter().map(package).sum::<usize>() + paths
         }
-    }
-}
-
-/// A sliding view over one file. Windows begin at fixed places of the file, so that the pieces in which the bytes
-/// arrive cannot change what is found.
-#[derive(Default)]
-struct WindowBuffer {
-    bytes: Vec<u8>,
-    fresh_start: usize,
-    /// Bytes of the file before `bytes`.
-    dropped: u64,
-    first: bool,
-    finished: bool,
-    utf16: Utf16,
-    /// Bytes of the file that were looked at for a byte order mark.
-    marker: Option<u8>,
-    at_start: bool,
-}
-
-/// Whether a file's text is in two-byte characters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Utf16 {
-    #[default]
-    No,
-    /// The next byte is the low one of a pair or not.
-    Pairs { low_next: bool },
-}
-
-impl WindowBuffer {
-    const FULL: usize = FRESH_BYTES + CONTEXT_AFTER_BYTES;
-
-    fn begin(&mut self) {
-        self.bytes.clear();
-        self.fresh_start = 0;
-        self.dropped = 0;
-        self.first = true;
-        self.finished = false;
-        self.utf16 = Utf16::No;
-        self.marker = None;
-        self.at_start = true;
-    }
-
-    /// Takes as much as fits; returns the rest.
-    fn fill<'b>(&mut self, mut bytes: &'b [u8]) -> &'b [u8] {
-        if self.at_start {
-            bytes = self.look_for_marker(bytes);
-        }
-        let room = self.fresh_start + Self::FULL - self.bytes.len();
-        match &mut self.utf16 {
-            Utf16::No => {
-                let taken = room.min(bytes.len());
-                self.bytes.extend_from_slice(&bytes[..taken]);
-                &bytes[taken..]
-            }
-            // Windows writes settings as UTF-16; the low byte of each pair is the ASCII character.
-            Utf16::Pairs { low_next } => {
-                let taken = room.min(bytes.len());
-                for byte in &bytes[..taken] {
-                    if *low_next {
-                        self.bytes.push(*byte);
-                    }
-                    *low_next = !*low_next;
-                }
-                &bytes[taken..]
-            }
-        }
-    }
-
-    /// The first two bytes tell UTF-16 (RFC 2781 §3.2).
-    fn look_for_marker<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
-        let Some((&byte, rest)) = bytes.split_first() else { return bytes };
-        let Some(first) = self.marker else {
-            self.marker = Some(byte);
-            self.bytes.push(byte);
-            return self.look_for_marker(rest);
-        };
-        self.at_start = false;
-        match [first, byte] {
-            [0xff, 0xfe] => self.utf16 = Utf16::Pairs { low_next: true },
-            [0xfe, 0xff] => self.utf16 = Utf16::Pairs { low_next: false },
-            _ => return bytes,
-        }
-        rest
-    }
-
-    fn is_full(&self) -> bool {
-        self.bytes.len() == self.fresh_start + Self::FULL
-    }
-
-    fn finish(&mut self) {
-        self.finished = true;
-    }
-
-    fn view(&self) -> Window<'_> {
-        let context = if self.finished { 0 } else { CONTEXT_AFTER_BYTES };
-        Window {
-            bytes: &self.bytes,
-            fresh: self.fresh_start..self.bytes.len() - context,
-            first: self.first,
-            offset: self.dropped,
-        }
-    }
-
-    /// Makes what was shown the context of the next window.
-    fn advance(&mut self) {
-        let shown = self.bytes.len() - CONTEXT_AFTER_BYTES;
-        let dropped = shown.saturating_sub(CONTEXT_BEFORE_BYTES);
-        self.bytes.drain(..dropped);
-        self.dropped += dropped as u64;
-        self.fresh_start = shown - dropped;
-        self.first = false;
     }
 }

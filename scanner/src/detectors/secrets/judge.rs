@@ -10,6 +10,17 @@ pub(super) fn random(value: &[u8]) -> bool {
     !is_placeholder(value) && bits_per_byte(value) >= 3.0
 }
 
+/// As [`random`], for values whose first half is a prefix with a placeholder's word in it.
+pub(super) fn random_second_half(value: &[u8]) -> bool {
+    let half = &value[value.len() / 2..];
+    !is_placeholder(half) && bits_per_byte(half) >= 2.5
+}
+
+/// The value of a setting whose name says credential: neither placeholder nor word.
+pub(super) fn chosen_by_chance(value: &[u8]) -> bool {
+    password(value) && random(value)
+}
+
 /// A password chosen by a person: at least two kinds of characters, and no placeholder.
 pub(super) fn password(value: &[u8]) -> bool {
     let kinds: [fn(&u8) -> bool; 3] = [u8::is_ascii_lowercase, u8::is_ascii_uppercase, u8::is_ascii_digit];
@@ -40,7 +51,7 @@ pub(super) fn foreign_registry_token(value: &[u8]) -> bool {
 }
 
 fn is_placeholder(value: &[u8]) -> bool {
-    const WORDS: [&[u8]; 14] = [
+    const WORDS: [&[u8]; 22] = [
         b"example",
         b"xxxx",
         b"changeme",
@@ -55,6 +66,14 @@ fn is_placeholder(value: &[u8]) -> bool {
         b"{{",
         b"$(",
         b"redacted",
+        b"dummy",
+        b"sample",
+        b"foobar",
+        b"replace",
+        b"notreal",
+        b"insert",
+        b"%(",
+        b"<%",
     ];
     let lower = value.to_ascii_lowercase();
     WORDS.iter().any(|word| memchr::memmem::find(&lower, word).is_some()) || value.starts_with(b"$")

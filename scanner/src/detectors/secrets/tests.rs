@@ -18,14 +18,107 @@ fn rules(path: &str, text: &str) -> Vec<String> {
 
 #[test]
 fn every_rule_builds_and_has_a_way_in() {
-    assert_eq!(ENGINE.patterns.len(), RULES.len());
-    for rule in RULES {
-        assert!(!rule.keywords.is_empty() || !rule.files.is_empty(), "{}", rule.name);
+    let mut names = Vec::new();
+    for (number, rule) in ENGINE.rules.iter().enumerate() {
+        assert_eq!(ENGINE.pattern(number).is_none(), matches!(rule.shape, Shape::Pem), "{}", rule.name);
+        assert!(rule.keywords().count() + rule.files.len() > 0, "{}", rule.name);
+        assert!(rule.keywords().all(|word| word.len() >= 3), "{}", rule.name);
+        names.push(rule.name);
     }
-    let mut names: Vec<_> = RULES.iter().map(|rule| rule.name).collect();
+    let count = names.len();
     names.sort_unstable();
     names.dedup();
-    assert_eq!(names.len(), RULES.len());
+    assert_eq!(names.len(), count, "names are unique");
+    assert!(count >= 200, "{count} rules");
+}
+
+/// A made-up value of a token's form: each class of characters by a fixed sequence that looks like chance.
+fn made_up(pattern: &str, seed: u64) -> Option<String> {
+    let mut state = seed;
+    let mut next = move |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).expect("31 bits") % below
+    };
+    let mut text = String::new();
+    let mut rest = pattern;
+    while let Some(first) = rest.chars().next() {
+        let (choices, after) = match first {
+            '[' => {
+                let (class, after) = rest[1..].split_once(']')?;
+                (members(class), after)
+            }
+            '\\' => (rest[1..2].chars().collect(), &rest[2..]),
+            // The first of the alternatives, which have no groups inside.
+            '(' => {
+                let (inner, after) = rest.strip_prefix("(?:")?.split_once(')')?;
+                let (count, after) = repeats(after)?;
+                let first = inner.split('|').next()?;
+                for _ in 0..count {
+                    text.push_str(&made_up(first, u64::try_from(next(1 << 20)).ok()?)?);
+                }
+                rest = after;
+                continue;
+            }
+            literal => (vec![literal], &rest[literal.len_utf8()..]),
+        };
+        let (count, after) = repeats(after)?;
+        for _ in 0..count {
+            text.push(choices[next(choices.len())]);
+        }
+        rest = after;
+    }
+    Some(text)
+}
+
+fn members(class: &str) -> Vec<char> {
+    let class: Vec<char> = class.chars().collect();
+    let mut members = Vec::new();
+    let mut at = 0;
+    while at < class.len() {
+        if class.get(at + 1) == Some(&'-') && at + 2 < class.len() {
+            members.extend(class[at]..=class[at + 2]);
+            at += 3;
+        } else {
+            // Signs would make some look like a word's end.
+            members.extend(Some(class[at]).filter(|sign| sign.is_alphanumeric()));
+            at += 1;
+        }
+    }
+    members
+}
+
+fn repeats(rest: &str) -> Option<(usize, &str)> {
+    match rest.chars().next() {
+        Some('{') => {
+            let (count, after) = rest[1..].split_once('}')?;
+            Some((count.split(',').next()?.parse().ok()?, after))
+        }
+        Some('?') => Some((0, &rest[1..])),
+        _ => Some((1, rest)),
+    }
+}
+
+#[test]
+fn each_token_is_found_and_none_that_is_cut_or_in_a_word() {
+    let (mut checked, mut wrong) = (0, Vec::new());
+    for rule in &ENGINE.rules {
+        let Shape::Token { pattern, judge } = rule.shape else { continue };
+        let Some(token) = made_up(pattern, 7).filter(|token| judge(token.as_bytes())) else { continue };
+        checked += 1;
+        let found = rules("x", &format!("value = \"{token}\"\n"));
+        if !found.iter().any(|name| name == rule.name) {
+            wrong.push(format!("{} in {token}: {found:?}", rule.name));
+        }
+        let inside = rules("x", &format!("value = \"x{token}\"\n"));
+        if inside.iter().any(|name| name == rule.name) {
+            wrong.push(format!("{} in x{token}", rule.name));
+        }
+        // The first third: no token is that short.
+        let cut = rules("x", &format!("value = \"{}\"\n", &token[..token.len() / 3]));
+        wrong.extend(cut.into_iter().map(|name| format!("{name} in a third of {token}")));
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+    assert!(checked >= 150, "{checked} tokens were made up");
 }
 
 #[test]
@@ -48,6 +141,23 @@ fn credentials_are_found() {
         ("x", join(&["glpat", "-qnFCraP_c0YsHh47lft6"]), "gitlab-pat"),
         ("x", join(&["postgres://shop:aymbA5t0", "BQ09E4qs3G@db:5432/shop"]), "database-url-password"),
         ("x", join(&["sk_", "live_YpX4nVrRtdVlC1fDBUiTue7f"]), "stripe-live-key"),
+        (".git-credentials", join(&["https://ci:", "k3Wq9vTz71@git.example"]), "git-credentials"),
+        (".pypirc", "[pypi]\nusername = ci\npassword = k3Wq9vTz71".to_owned(), "pypirc-password"),
+        (".npmrc", "//registry/:_auth=Y2k6azNXcTl2VHo3MQ==".to_owned(), "npm-registry-password"),
+        (".env", join(&["export APP_SECRET='k3Wq9vT", "z71Lm4XcB'"]), "dotenv-credential"),
+        (
+            "etc/shadow",
+            join(&["root:$6$Zk3Wq9vT$", "z71Lm4XcBq0sRdF8hJ2:19000:0:::::"]),
+            "shadow-password-hash",
+        ),
+        ("config/master.key", "0f1e2d3c4b5a69788796a5b4c3d2e1f0\n".to_owned(), "rails-master-key"),
+        ("home/.my.cnf", "[client]\npassword=k3Wq9vTz71\n".to_owned(), "mysql-client-password"),
+        (
+            "home/.kube/config",
+            "current-context: a\nusers:\n- name: ci\n  user:\n    token: k3Wq9vTz71Lm4XcB0sRd\n".to_owned(),
+            "kube-config-token",
+        ),
+        ("x", join(&["ftp://ci:k3Wq9", "vTz71@files.example/"]), "file-transfer-url-password"),
     ];
     for (path, text, rule) in cases {
         assert_eq!(rules(path, &text), [rule], "{path}");
@@ -67,6 +177,13 @@ fn look_alikes_are_not_reported() {
         ("x", "//registry/:_authToken=${NPM_TOKEN_OF_THE_BUILD}"),
         ("x", "npm_config_cache=/var/cache/npm/and/some/more"),
         ("x", r#"{"auth": "c29tZXRoaW5nIGVsc2U="}"#),
+        (".env", "APP_SECRET=change-me-please-now"),
+        (".env", "SECRET_KEY_BASE=${SECRET_KEY_BASE_OF_THE_BUILD}"),
+        ("etc/shadow", "root:*:19000:0:99999:7:::\nbin:!:1:::::\n"),
+        ("settings.xml", "<password>${env.PASSWORD_OF_CI}</password>"),
+        ("x", "task-1234 mask-us1 monkey-0123 concio ssl.Bxyz re.SG.x hf_hub_download napi_create_function"),
+        ("x", "sdk-00000000-0000-4000-0000-000000000000"),
+        ("x", "live_000000000000000000000000000000000000"),
     ];
     for (path, text) in cases {
         assert_eq!(rules(path, text), Vec::<String>::new(), "{text}");

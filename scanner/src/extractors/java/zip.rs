@@ -25,7 +25,7 @@ const STORED: usize = 0;
 const DEFLATED: usize = 8;
 
 /// An archive whose central directory was found.
-pub(super) struct Archive<'a> {
+pub(crate) struct Archive<'a> {
     bytes: &'a [u8],
     /// Bytes before the first member: the script of an executable archive.
     prefix: usize,
@@ -34,8 +34,8 @@ pub(super) struct Archive<'a> {
 }
 
 /// One file in the archive.
-pub(super) struct Member<'a> {
-    pub(super) name: &'a [u8],
+pub(crate) struct Member<'a> {
+    pub(crate) name: &'a [u8],
     method: usize,
     encrypted: bool,
     data: &'a [u8],
@@ -43,7 +43,7 @@ pub(super) struct Member<'a> {
 }
 
 impl<'a> Archive<'a> {
-    pub(super) fn open(bytes: &'a [u8]) -> Result<Self, ExtractError> {
+    pub(crate) fn open(bytes: &'a [u8]) -> Result<Self, ExtractError> {
         let earliest = bytes.len().saturating_sub(END_BYTES + COMMENT_BYTES_MAX);
         let at = memchr::memmem::rfind(&bytes[earliest..], END).map(|at| at + earliest);
         let at = at.ok_or_else(|| malformed("no central directory"))?;
@@ -74,7 +74,7 @@ impl<'a> Archive<'a> {
     }
 
     /// All members in the directory's order, once they are known not to overlap.
-    pub(super) fn members(
+    pub(crate) fn members(
         &self,
     ) -> Result<impl Iterator<Item = Result<Member<'a>, ExtractError>> + '_, ExtractError> {
         let mut spans = Vec::new();
@@ -130,13 +130,13 @@ impl<'a> Archive<'a> {
 
 impl<'a> Member<'a> {
     /// The content where it stands, when it is not packed.
-    pub(super) fn stored(&self) -> Result<Option<&'a [u8]>, ExtractError> {
+    pub(crate) fn stored(&self) -> Result<Option<&'a [u8]>, ExtractError> {
         self.readable()?;
         Ok(Some(self.data).filter(|_| self.method == STORED))
     }
 
     /// The content, at most `max` bytes of it and exactly as many as the directory says.
-    pub(super) fn unpack(&self, max: usize) -> Result<Vec<u8>, ExtractError> {
+    pub(crate) fn unpack(&self, max: usize) -> Result<Vec<u8>, ExtractError> {
         self.readable()?;
         if self.size > max {
             return Err(malformed(format!(
