@@ -271,12 +271,17 @@ fn check(
             let (vouchers, payload) = match opened.map_err(words)? {
                 Opened::ByKey(signed) => {
                     let hint = signed.hint.as_deref();
-                    (signers.by_key(&signed.message, &signed.signature, hint)?, signed.payload)
+                    (signers.by_key(&signed.message, &signed.signature, hint).map_err(words)?, signed.payload)
                 }
                 Opened::ByCertificate => {
                     let bundle = sigstore::read(bundle).map_err(words)?;
                     let payload = sigstore::payload(&bundle).unwrap_or_default();
-                    (signers.by_certificate(&bundle, Artifact::Digest(subject.digest), now)?, payload)
+                    (
+                        signers
+                            .by_certificate(&bundle, Artifact::Digest(subject.digest), now)
+                            .map_err(words)?,
+                        payload,
+                    )
                 }
             };
             (AttestationForm::SigstoreBundle, bundle_digest, vouchers, payload)
@@ -340,9 +345,9 @@ fn by_envelope<'a>(
         [CERTIFICATE_ANNOTATION, CHAIN_ANNOTATION].iter().any(|&marker| annotations.contains_key(marker));
     let vouchers = if is_certified {
         let bundle = sigstore::legacy::envelope(envelope, annotations).map_err(words)?;
-        signers.by_certificate(&bundle, Artifact::Digest(subject.digest), now)?
+        signers.by_certificate(&bundle, Artifact::Digest(subject.digest), now).map_err(words)?
     } else {
-        signers.by_key(&signed.message, &signed.signature, None)?
+        signers.by_key(&signed.message, &signed.signature, None).map_err(words)?
     };
     Ok((vouchers, signed.payload))
 }

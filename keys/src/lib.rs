@@ -4,6 +4,7 @@
 //! caller fetches them. [`verify::verify`] is the only place that makes a [`signature::VerifiedSignature`].
 
 pub mod attestation;
+mod base64_bytes;
 pub mod cosign;
 mod der;
 mod digest;

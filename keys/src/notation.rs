@@ -13,7 +13,7 @@ mod trust_policy;
 mod verify;
 
 pub use discovery::{EnvelopeLayer, Envelopes, SIGNATURE_TYPE, UnverifiedNotation, signature_layers};
-pub(crate) use envelope::{Algorithm, OpenedEnvelope, attribute, read};
+pub(crate) use envelope::{Algorithm, OpenedEnvelope, ReadEnvelope, attribute, read};
 pub use envelope::{COSE_MEDIA_TYPE, EnvelopeError, JWS_MEDIA_TYPE, PAYLOAD_TYPE, SigningScheme};
 pub use revocation::ListUsed;
 pub use trust_policy::{Action, Check, Level, Statement, TrustPolicy, TrustPolicyError, TrustStores};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::notary::VerifiedTarget;
 use crate::notation::{UnverifiedNotation, VerifiedNotation};
@@ -18,7 +18,10 @@ pub struct Subject<'a> {
 }
 
 /// A signature as found, about which nothing is known yet. The fields are attacker-controlled.
-#[derive(Clone, Debug)]
+///
+/// As JSON it can be kept, to ask the same question again; bytes are base64.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum UnverifiedSignature {
     /// One layer of a cosign `.sig` manifest (simple signing).
     CosignSimple {
@@ -27,6 +30,7 @@ pub enum UnverifiedSignature {
         /// Size in bytes that the signature manifest declares for the payload.
         payload_size: u64,
         /// The payload blob: these exact bytes are signed.
+        #[serde(with = "crate::base64_bytes")]
         payload: Vec<u8>,
         /// The layer's annotations.
         annotations: std::collections::BTreeMap<String, String>,
@@ -44,8 +48,20 @@ pub enum UnverifiedSignature {
         /// Size in bytes that the referrer manifest declares for the bundle.
         bundle_size: u64,
         /// The bundle blob.
+        #[serde(with = "crate::base64_bytes")]
         bundle: Vec<u8>,
     },
+}
+
+impl UnverifiedSignature {
+    /// How it is stored.
+    pub fn form(&self) -> SignatureForm {
+        match self {
+            Self::CosignSimple { .. } => SignatureForm::CosignSimple,
+            Self::Notation(_) => SignatureForm::Notation,
+            Self::SigstoreBundle { .. } => SignatureForm::SigstoreBundle,
+        }
+    }
 }
 
 /// How a signature was stored.

@@ -3,8 +3,9 @@
 mod notary;
 mod notation;
 mod signers;
+mod trace;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::cosign::bundle::BundleError;
@@ -18,6 +19,8 @@ use crate::trust_store::{Identity, RepositoryMatch, TrustStore, TrustedKey};
 use crate::{digest, json, limits};
 
 pub(crate) use signers::{Signers, Voucher};
+use trace::{Attempt, Refused, Route};
+pub use trace::{CandidateTrace, Ended, Explained, Line, Step};
 
 /// The answer about all signatures found for one subject.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -29,7 +32,7 @@ pub struct Verification {
 }
 
 /// One signature that does not count, and why.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rejection {
     /// Which candidate: a payload or manifest digest.
     pub candidate: String,
@@ -62,6 +65,7 @@ pub struct Verifier<'a> {
     unlisted: usize,
     unexamined: usize,
     verification: Verification,
+    trace: Option<Vec<CandidateTrace>>,
 }
 
 /// What became of one candidate.
@@ -85,7 +89,13 @@ impl<'a> Verifier<'a> {
     /// Begins with nobody vouching. `now` is seconds since 1970-01-01 UTC.
     pub fn new(subject: Subject<'a>, trust_store: &'a TrustStore, now: i64) -> Self {
         let (signers, verification) = (Signers::new(trust_store), Verification::default());
-        Self { subject, signers, now, examined: 0, unlisted: 0, unexamined: 0, verification }
+        Self { subject, signers, now, examined: 0, unlisted: 0, unexamined: 0, verification, trace: None }
+    }
+
+    /// Keeps every check of every candidate, for [`Self::finish_explained`].
+    #[must_use]
+    pub fn explaining(self) -> Self {
+        Self { trace: Some(Vec::new()), ..self }
     }
 
     /// Checks one candidate.
@@ -95,14 +105,11 @@ impl<'a> Verifier<'a> {
             return Examined::Not;
         }
         self.examined += 1;
-        let verified = &mut self.verification.verified;
-        match check(signature, self.subject, &mut self.signers, self.now) {
+        let attempts = check(signature, self.subject, &mut self.signers, self.now);
+        self.explain(candidate(signature), signature.form(), &attempts);
+        match judged(attempts) {
             Ok(found) => {
-                for found in found {
-                    if !verified.contains(&found) {
-                        verified.push(found);
-                    }
-                }
+                self.count(found);
                 Examined::Good
             }
             Err(reason) => {
@@ -115,6 +122,22 @@ impl<'a> Verifier<'a> {
                     lasting: !self.signers.has_certificates() && self.signers.notation().is_empty(),
                 }
             }
+        }
+    }
+
+    fn count(&mut self, found: Vec<VerifiedSignature>) {
+        for found in found {
+            if !self.verification.verified.contains(&found) {
+                self.verification.verified.push(found);
+            }
+        }
+    }
+
+    fn explain(&mut self, candidate: String, form: SignatureForm, attempts: &[Attempt]) {
+        if let Some(trace) = &mut self.trace {
+            let counts = attempts.iter().any(|attempt| attempt.result.is_ok());
+            let identities = attempts.iter().map(Attempt::explain).collect();
+            trace.push(CandidateTrace { candidate, form, counts, identities });
         }
     }
 
@@ -139,100 +162,141 @@ impl<'a> Verifier<'a> {
         }
         self.verification
     }
+
+    /// [`Self::finish`], with every check of every candidate if [`Self::explaining`].
+    pub fn finish_explained(mut self) -> (Verification, Vec<CandidateTrace>) {
+        let trace = self.trace.take().unwrap_or_default();
+        (self.finish(), trace)
+    }
 }
 
-/// All checks of one candidate: integrity and path, then the signature, then what it claims, then whether that
-/// satisfies an identity.
-fn check(
-    signature: &UnverifiedSignature,
-    subject: Subject<'_>,
-    signers: &mut Signers<'_>,
-    now: i64,
-) -> Result<Vec<VerifiedSignature>, String> {
-    if digest::split(subject.digest).is_none() {
-        return Err(format!("`{}` is not a digest", json::quote(subject.digest)));
-    }
-    let (form, vouchers, claims) = match signature {
-        UnverifiedSignature::CosignSimple { payload_digest, payload_size, payload, annotations } => {
-            let opened = simple::open(payload_digest, *payload_size, payload, annotations).map_err(words)?;
-            let vouchers = match opened.certificate {
-                None => signers.by_key(payload, &opened.signature, None)?,
-                Some(marker) if !signers.has_certificates() => {
-                    return Err(SimpleError::Certificate(marker).to_string());
-                }
-                Some(_) => {
-                    let bundle = sigstore::legacy::message(&opened.signature, annotations).map_err(words)?;
-                    signers.by_certificate(&bundle, Artifact::Bytes(payload), now)?
-                }
-            };
-            let claims = simple::claims(payload, subject.digest).map_err(words)?;
-            (SignatureForm::CosignSimple, vouchers, claims)
-        }
-        UnverifiedSignature::Notation(candidate) => {
-            return notation::check(candidate, subject, signers, now).map_err(words);
-        }
-        UnverifiedSignature::SigstoreBundle {
-            subject_digest, bundle_digest, bundle_size, bundle, ..
-        } => {
-            let bytes_max = limits::BUNDLE_BYTES_MAX;
-            let opened =
-                bundle::open(bundle_digest, *bundle_size, bundle, subject_digest, subject.digest, bytes_max);
-            let (vouchers, claims) = by_bundle(opened.map_err(words)?, bundle, subject, signers, now)?;
-            (SignatureForm::SigstoreBundle, vouchers, claims)
-        }
-    };
+/// Whoever it counts for, or why it counts for nobody.
+fn judged(attempts: Vec<Attempt>) -> Result<Vec<VerifiedSignature>, String> {
     let mut verified = Vec::new();
     let mut refusals = Vec::new();
-    for voucher in vouchers {
-        let identity = voucher.identity;
-        let accepted = accept(identity, voucher.key, &claims, subject, now);
-        match accepted.and_then(|()| signers.check_revoked(&voucher)) {
-            Ok(()) => verified.push(VerifiedSignature {
-                identity: identity.name.clone(),
-                principal: identity.principal().to_owned(),
-                form,
-                valid_until: voucher.valid_until(),
-                subject_digest: subject.digest.to_owned(),
-                key_id: voucher.key_id,
-                signer: voucher.signer,
-                certificate: voucher.certificate,
-                notation: None,
-                notary: Vec::new(),
-            }),
-            Err(reason) => refusals.push(reason.to_string()),
+    for attempt in attempts {
+        match attempt.result {
+            Ok(found) => verified.push(found),
+            Err(refused) => refusals.push(refused.reason),
         }
     }
     if verified.is_empty() { Err(refusals.join("; ")) } else { Ok(verified) }
 }
 
-fn by_bundle<'a>(
-    opened: bundle::Opened,
-    bundle: &[u8],
+/// All checks of one candidate: integrity and path, then the signature, then what it claims, then whether that
+/// satisfies an identity. One attempt for everybody, or one an identity.
+fn check(
+    signature: &UnverifiedSignature,
     subject: Subject<'_>,
-    signers: &mut Signers<'a>,
+    signers: &mut Signers<'_>,
     now: i64,
-) -> Result<(Vec<Voucher<'a>>, Claims), String> {
-    match opened {
-        bundle::Opened::ByKey(signed) => {
-            let vouchers = signers.by_key(&signed.message, &signed.signature, signed.hint.as_deref())?;
-            Ok((vouchers, bundle::claims(&signed.payload, subject.digest).map_err(words)?))
+) -> Vec<Attempt> {
+    let mut route = Route::of(signature);
+    if digest::split(subject.digest).is_none() {
+        let reason = format!("`{}` is not a digest", json::quote(subject.digest));
+        return vec![Attempt::refused(route, None, Refused::at(Step::Place, reason))];
+    }
+    let opened = match signature {
+        UnverifiedSignature::Notation(candidate) => return notation::check(candidate, subject, signers, now),
+        UnverifiedSignature::CosignSimple { .. } => {
+            by_payload(signature, subject, signers, (&mut route, now))
         }
-        bundle::Opened::ByCertificate if !signers.has_certificates() => {
-            Err(BundleError::Certificate.to_string())
+        UnverifiedSignature::SigstoreBundle { .. } => {
+            by_bundle(signature, subject, signers, (&mut route, now))
         }
-        bundle::Opened::ByCertificate => {
-            let bundle = sigstore::read(bundle).map_err(words)?;
-            // What it says is read first: an image has many attestations, and to verify each only to find that it is no
-            // signature costs far more than reading it.
-            let payload = sigstore::payload(&bundle).unwrap_or_default();
-            let claims = bundle::claims(&payload, subject.digest).map_err(words)?;
-            Ok((signers.by_certificate(&bundle, Artifact::Digest(subject.digest), now)?, claims))
+    };
+    let (vouchers, claims) = match opened {
+        Ok(opened) => opened,
+        Err(refused) => return vec![Attempt::refused(route, None, refused)],
+    };
+    let attempt = |voucher: Voucher<'_>| {
+        let identity = voucher.identity;
+        let accepted = accept(identity, voucher.key, &claims, subject, now);
+        let accepted = accepted.and_then(|()| signers.check_revoked(&voucher));
+        Attempt {
+            route,
+            identity: Some(identity.name.clone()),
+            unasked: voucher.unasked.clone(),
+            recorded: Vec::new(),
+            result: match accepted {
+                Ok(()) => Ok(verified(voucher, signature.form(), subject)),
+                Err(error) => Err(Refused { unasked: voucher.unasked, ..error.into() }),
+            },
         }
+    };
+    vouchers.into_iter().map(attempt).collect()
+}
+
+fn verified(voucher: Voucher<'_>, form: SignatureForm, subject: Subject<'_>) -> VerifiedSignature {
+    VerifiedSignature {
+        identity: voucher.identity.name.clone(),
+        principal: voucher.identity.principal().to_owned(),
+        form,
+        valid_until: voucher.valid_until(),
+        subject_digest: subject.digest.to_owned(),
+        key_id: voucher.key_id,
+        signer: voucher.signer,
+        certificate: voucher.certificate,
+        notation: None,
+        notary: Vec::new(),
     }
 }
 
-fn words(error: impl std::fmt::Display) -> String {
-    error.to_string()
+type Opened<'a> = Result<(Vec<Voucher<'a>>, Claims), Refused>;
+
+fn by_payload<'a>(
+    signature: &UnverifiedSignature,
+    subject: Subject<'_>,
+    signers: &mut Signers<'a>,
+    (route, now): (&mut Route, i64),
+) -> Opened<'a> {
+    let UnverifiedSignature::CosignSimple { payload_digest, payload_size, payload, annotations } = signature
+    else {
+        return Err(Refused::at(Step::Form, "not a payload with its signature"));
+    };
+    let opened = simple::open(payload_digest, *payload_size, payload, annotations)?;
+    let vouchers = match opened.certificate {
+        None => signers.by_key(payload, &opened.signature, None)?,
+        Some(marker) if !signers.has_certificates() => return Err(SimpleError::Certificate(marker).into()),
+        Some(_) => {
+            *route = Route::Certificate;
+            let message = sigstore::legacy::message(&opened.signature, annotations);
+            // A log entry or timestamp that cannot be read is material; nothing was verified yet.
+            let bundle = message.map_err(|error| Refused::at(Step::Material, error))?;
+            signers.by_certificate(&bundle, Artifact::Bytes(payload), now)?
+        }
+    };
+    Ok((vouchers, simple::claims(payload, subject.digest)?))
+}
+
+fn by_bundle<'a>(
+    signature: &UnverifiedSignature,
+    subject: Subject<'_>,
+    signers: &mut Signers<'a>,
+    (route, now): (&mut Route, i64),
+) -> Opened<'a> {
+    let UnverifiedSignature::SigstoreBundle { subject_digest, bundle_digest, bundle_size, bundle, .. } =
+        signature
+    else {
+        return Err(Refused::at(Step::Form, "not a bundle"));
+    };
+    let bytes_max = limits::BUNDLE_BYTES_MAX;
+    match bundle::open(bundle_digest, *bundle_size, bundle, subject_digest, subject.digest, bytes_max)? {
+        bundle::Opened::ByKey(signed) => {
+            let vouchers = signers.by_key(&signed.message, &signed.signature, signed.hint.as_deref())?;
+            Ok((vouchers, bundle::claims(&signed.payload, subject.digest)?))
+        }
+        bundle::Opened::ByCertificate if !signers.has_certificates() => Err(BundleError::Certificate.into()),
+        bundle::Opened::ByCertificate => {
+            *route = Route::CertificateBundle;
+            let bundle = sigstore::read(bundle)?;
+            // What it says is read first: an image has many attestations, and to verify each only to find that it is no
+            // signature costs far more than reading it.
+            let payload = sigstore::payload(&bundle).unwrap_or_default();
+            let claims = bundle::claims(&payload, subject.digest)?;
+            Ok((signers.by_certificate(&bundle, Artifact::Digest(subject.digest), now)?, claims))
+        }
+    }
 }
 
 /// Why a good signature for the right digest does not count for an identity.

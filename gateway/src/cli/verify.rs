@@ -1,5 +1,6 @@
 //! `portcullis verify IMAGE`, by key, by certificate identity, by notation or by Notary v1: looks for signatures and tells of each whether it counts, and why not.
 
+mod explain;
 mod notary;
 mod notation;
 
@@ -17,6 +18,7 @@ use keys::verify::{Verification, Verifier};
 use oci_distribution::RegistryOperation;
 use serde_json::json;
 
+use self::explain::Question;
 use super::notary::PinArgs;
 use super::registry_access::RegistryAccess;
 use super::{EXIT_DENIED, UsageError};
@@ -69,6 +71,16 @@ pub struct Args {
     /// Require that the signature was made for this repository (only the simple form says so).
     #[arg(long)]
     same_repository: bool,
+    /// Tell of each candidate every check: passed, failed with expected and seen, or not run.
+    #[arg(long, conflicts_with_all = ["attestation", "receipt"])]
+    explain: bool,
+    /// Keep what was found and when, to ask the same again without the registry. Not for Notary v1, whose metadata
+    /// `portcullis notary import` brings out.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["attestation", "receipt", "replay", "notary_root", "notary_root_keys"])]
+    save: Option<PathBuf>,
+    /// Ask of a file that `--save` wrote, offline and as of then. Who is trusted comes from this command line.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["attestation", "receipt", "notary_root", "notary_root_keys"])]
+    replay: Option<PathBuf>,
     /// How to print the result.
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -88,6 +100,10 @@ enum Output {
 /// Verifies; exit code 1 when no signature counts.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let trust_store = trust_store(args)?;
+    if let Some(file) = &args.replay {
+        let question = Question::load(file)?;
+        return answer(args, &question, &trust_store, |_| Ok(()));
+    }
     let remote = args.registry.remote(&args.image)?;
     remote.log_in(RegistryOperation::Pull)?;
     // A receipt is about a digest; whoever knows that one need not be allowed to read the image.
@@ -111,26 +127,59 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return attested(args, &repository, &digest, predicate_type, &answer);
     }
     let found = signatures::find(&remote, &digest)?;
-    let subject = Subject { digest: digest.as_str(), repository: &repository };
-    let mut verifier = Verifier::new(subject, &trust_store, Clock::system().now());
-    for signature in &found.signatures {
+    let asked = (repository.clone(), digest.to_string());
+    let question = Question::new(asked, Clock::system().now(), (found.signatures, found.unreadable));
+    if let Some(file) = &args.save {
+        question.save(file)?;
+    }
+    answer(args, &question, &trust_store, |verifier| {
+        Ok(source::notary::examine(&remote, &repository, &trust_store, verifier, question.now)?)
+    })
+}
+
+/// Answers from what was found; `more` examines what is not among it.
+fn answer<'a>(
+    args: &Args,
+    question: &'a Question,
+    trust_store: &'a TrustStore,
+    more: impl FnOnce(&mut Verifier<'a>) -> anyhow::Result<()>,
+) -> anyhow::Result<ExitCode> {
+    let (repository, digest) = (&question.repository, &question.digest);
+    // A file may be about another image than the command line says.
+    let is_asked =
+        *repository == args.image.name() && args.image.digest().is_none_or(|asked| asked.as_str() == digest);
+    anyhow::ensure!(
+        is_asked,
+        UsageError(format!("the file is about `{repository}@{digest}`, not about `{}`", args.image))
+    );
+    let mut verifier = Verifier::new(Subject { digest, repository }, trust_store, question.now);
+    if args.explain {
+        verifier = verifier.explaining();
+    }
+    for signature in &question.signatures {
         verifier.examine(signature);
     }
-    source::notary::examine(&remote, &repository, &trust_store, &mut verifier, Clock::system().now())?;
-    let mut verification = verifier.finish();
-    verification.rejected.extend(found.unreadable);
+    more(&mut verifier)?;
+    let (mut verification, trace) = verifier.finish_explained();
+    verification.rejected.extend(question.unreadable.iter().cloned());
     match args.output {
         Output::Json => {
-            let report = json!({"image": repository, "digest": digest.as_str(), "verified": verification.verified,
+            let mut report = json!({"image": repository, "digest": digest, "verified": verification.verified,
                 "rejected": verification.rejected});
+            if args.explain {
+                report["trace"] = json!(trace);
+            }
             println!("{report:#}");
         }
-        Output::Text => print(&repository, &digest, &verification),
+        Output::Text => {
+            print!("{}", explain::table(&trace));
+            print(repository, digest, &verification);
+        }
     }
     Ok(if verification.verified.is_empty() { ExitCode::from(EXIT_DENIED) } else { ExitCode::SUCCESS })
 }
 
-fn print(repository: &str, digest: &Digest, verification: &Verification) {
+fn print(repository: &str, digest: &str, verification: &Verification) {
     for signature in &verification.verified {
         println!("verified  {} by {} ({})", signature.identity(), signature.signer(), signature.form());
     }

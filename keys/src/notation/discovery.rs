@@ -35,7 +35,8 @@ pub struct EnvelopeLayer {
 }
 
 /// A signature as found, and the descriptor it has to be about.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct UnverifiedNotation {
     /// Digest of the signature manifest, for the trace.
     pub manifest_digest: String,
@@ -48,6 +49,7 @@ pub struct UnverifiedNotation {
     /// Media type that the signature manifest declares for the envelope.
     pub media_type: String,
     /// The envelope blob.
+    #[serde(with = "crate::base64_bytes")]
     pub envelope: Vec<u8>,
     /// Media type of the manifest under test: the caller's knowledge, not the signature's word.
     pub artifact_media_type: String,

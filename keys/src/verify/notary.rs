@@ -1,6 +1,7 @@
 //! What a verified repository of Notary v1 says about one image, for every identity that signs so.
 
-use super::{Examined, IdentityError, Verifier};
+use super::trace::{Attempt, Refused, Route, Step};
+use super::{Examined, IdentityError, Verifier, judged};
 use crate::notary::{NotaryError, NotaryTrust, Repository, VerifiedTarget};
 use crate::revocation;
 use crate::signature::{SignatureForm, Subject, VerifiedSignature};
@@ -20,32 +21,46 @@ enum Refusal {
     Identity(#[from] IdentityError),
 }
 
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        let step = match refusal {
+            Refusal::Gun { .. } => Step::Repository,
+            Refusal::Pin { .. } => Step::Identity,
+            Refusal::Notary { .. } => Step::Digest,
+            Refusal::Identity(_) => Step::Revocation,
+        };
+        Self::at(step, refusal)
+    }
+}
+
 impl Verifier<'_> {
     /// Takes in what `repository` says about the subject. `candidate` names the collection in the trace. It counts for
     /// the identities of Notary v1 whose pin and whose name for the subject's repository it was verified under, and for
     /// no others.
     pub fn examine_repository(&mut self, candidate: &str, repository: &Repository) -> Examined {
-        let (mut verified, mut refusals) = (Vec::new(), Vec::new());
-        for &(identity, trust) in self.signers.notary() {
-            match self.by_repository((identity, trust), repository) {
-                Ok(signature) => verified.push(signature),
-                Err(refusal) => refusals.push(refusal.to_string()),
+        let attempt = |&(identity, trust): &(&Identity, &NotaryTrust)| Attempt {
+            route: Route::Notary,
+            identity: Some(identity.name.clone()),
+            unasked: Vec::new(),
+            recorded: Vec::new(),
+            result: self.by_repository((identity, trust), repository).map_err(Refused::from),
+        };
+        let mut attempts: Vec<Attempt> = self.signers.notary().iter().map(attempt).collect();
+        if attempts.is_empty() {
+            let reason = "metadata of Notary v1, by which no identity of the policy signs";
+            attempts.push(Attempt::refused(Route::Notary, None, Refused::at(Step::Path, reason)));
+        }
+        self.explain(json::quote(candidate), SignatureForm::Notary, &attempts);
+        match judged(attempts) {
+            Ok(verified) => {
+                self.count(verified);
+                Examined::Good
+            }
+            Err(reason) => {
+                self.refuse(json::quote(candidate), reason.clone());
+                Examined::Refused { reason, lasting: false }
             }
         }
-        if verified.is_empty() {
-            let reason = match refusals.is_empty() {
-                true => "metadata of Notary v1, by which no identity of the policy signs".to_owned(),
-                false => refusals.join("; "),
-            };
-            self.refuse(json::quote(candidate), reason.clone());
-            return Examined::Refused { reason, lasting: false };
-        }
-        for signature in verified {
-            if !self.verification.verified.contains(&signature) {
-                self.verification.verified.push(signature);
-            }
-        }
-        Examined::Good
     }
 
     fn by_repository(

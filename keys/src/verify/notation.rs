@@ -1,9 +1,10 @@
 //! One Notation candidate against every identity that signs by notation.
 
+use super::trace::{Attempt, Refused, Route, Step};
 use super::{IdentityError, Signers, accept};
 use crate::cosign::Claims;
 use crate::notation::{
-    self, Artifact, EnvelopeError, NotationError, Statement, TrustStores, UnverifiedNotation,
+    self, Artifact, CheckResult, EnvelopeError, NotationError, Statement, TrustStores, UnverifiedNotation,
     VerifiedNotation,
 };
 use crate::signature::{SignatureForm, Subject, VerifiedSignature};
@@ -25,10 +26,20 @@ pub(super) enum CandidateError {
     Envelope(#[from] EnvelopeError),
     #[error(transparent)]
     Plugin(NotationError),
-    #[error("{0}")]
-    Cost(String),
-    #[error("{0}")]
-    Refused(String),
+}
+
+impl From<CandidateError> for Refused {
+    fn from(error: CandidateError) -> Self {
+        let step = match error {
+            CandidateError::Size { .. }
+            | CandidateError::Digest { .. }
+            | CandidateError::OtherReferrer { .. } => Step::Place,
+            CandidateError::NoIdentity => Step::Path,
+            CandidateError::Envelope(_) => Step::Form,
+            CandidateError::Plugin(_) => Step::Signature,
+        };
+        Self::at(step, error)
+    }
 }
 
 /// Why it does not count for one identity.
@@ -37,11 +48,50 @@ enum Refusal {
     #[error("the trust policy of identity `{identity}` has no statement for `{repository}`")]
     NoStatement { identity: String, repository: String },
     #[error("identity `{identity}`: {error}")]
-    Notation { identity: String, error: NotationError },
+    Notation { identity: String, error: NotationError, trace: Vec<CheckResult> },
     #[error("identity `{0}`: who signed is not known, whatever its level logs")]
     Stranger(String),
     #[error(transparent)]
     Identity(#[from] IdentityError),
+}
+
+impl Refusal {
+    fn step(&self) -> Step {
+        match self {
+            Self::NoStatement { .. } | Self::Stranger(_) => Step::Identity,
+            Self::Notation { error, .. } => match error {
+                NotationError::Skipped(_) | NotationError::Untrusted { .. } | NotationError::Identity(_) => {
+                    Step::Identity
+                }
+                NotationError::Envelope(_) | NotationError::Plugin(_) => Step::Signature,
+                NotationError::Validity(_)
+                | NotationError::TimestampAbsent(_)
+                | NotationError::Timestamp(_) => Step::Time,
+                NotationError::Expired(_) => Step::Expiry,
+                NotationError::RevocationUnknown(_)
+                | NotationError::RevocationStale { .. }
+                | NotationError::Revoked { .. } => Step::CertificateRevocation,
+                NotationError::Metadata(_) => Step::Annotations,
+            },
+            Self::Identity(error) => match error {
+                IdentityError::Annotation { .. } => Step::Annotations,
+                IdentityError::Repository { .. } | IdentityError::RepositoryNotSigned { .. } => {
+                    Step::Repository
+                }
+                IdentityError::Window { .. } => Step::Time,
+                IdentityError::Revoked(_) => Step::Revocation,
+            },
+        }
+    }
+
+    fn attempt(self, identity: &Identity) -> Attempt {
+        let refused = Refused::at(self.step(), &self);
+        let recorded = match self {
+            Self::Notation { trace, .. } => trace,
+            _ => Vec::new(),
+        };
+        Attempt { recorded, ..Attempt::refused(Route::Notation, Some(&identity.name), refused) }
+    }
 }
 
 /// Integrity of where it lies, then who it says it is of, which costs nothing and sorts strangers out, then what that
@@ -51,51 +101,89 @@ pub(super) fn check(
     subject: Subject<'_>,
     signers: &mut Signers<'_>,
     now: i64,
-) -> Result<Vec<VerifiedSignature>, CandidateError> {
+) -> Vec<Attempt> {
+    let (mut attempts, mut meant) = (Vec::new(), Vec::new());
+    let refused = |refused| Attempt::refused(Route::Notation, None, refused);
+    let read = match read(candidate, subject, signers) {
+        Ok(read) => read,
+        Err(error) => return vec![refused(error.into())],
+    };
+    for &(identity, trust) in signers.notation() {
+        match statement_of_signer(identity, trust, &read, subject) {
+            Ok(statement) => meant.push((identity, (statement, &trust.stores))),
+            Err(refusal) => attempts.push(refusal.attempt(identity)),
+        }
+    }
+    if meant.is_empty() {
+        return attempts;
+    }
+    let opened = match prove(read, candidate, meant.len(), subject, signers) {
+        Ok(opened) => opened,
+        Err(error) => return vec![refused(error)],
+    };
+    // What notation signs names no repository.
+    let claims = Claims { repository: None, annotations: opened.metadata.clone() };
+    for (identity, trusted) in meant {
+        attempts.push(match by_identity(identity, trusted, (&opened, &claims), subject, signers, now) {
+            Ok(notation) => Attempt {
+                route: Route::Notation,
+                identity: Some(identity.name.clone()),
+                unasked: Vec::new(),
+                recorded: notation.trace().to_vec(),
+                result: Ok(verified_signature(identity, notation, subject)),
+            },
+            Err(refusal) => refusal.attempt(identity),
+        });
+    }
+    attempts
+}
+
+fn read(
+    candidate: &UnverifiedNotation,
+    subject: Subject<'_>,
+    signers: &Signers<'_>,
+) -> Result<notation::ReadEnvelope, CandidateError> {
     check_place(candidate, subject)?;
     if signers.notation().is_empty() {
         return Err(CandidateError::NoIdentity);
     }
-    let read = notation::read(&candidate.envelope, &candidate.media_type)?;
-    let mut meant = Vec::new();
-    let mut refusals: Vec<Refusal> = Vec::new();
-    for &(identity, trust) in signers.notation() {
-        match statement_for(identity, trust, subject).and_then(|statement| {
-            if statement.level.is_none() {
-                let error = NotationError::Skipped(statement.name.clone());
-                return Err(Refusal::Notation { identity: identity.name.clone(), error });
-            }
-            let said = notation::authenticity((read.scheme(), read.chain()), statement, &trust.stores);
-            said.map_err(|error| Refusal::Notation { identity: identity.name.clone(), error })?;
-            Ok(statement)
-        }) {
-            Ok(statement) => meant.push((identity, (statement, &trust.stores))),
-            Err(refusal) => refusals.push(refusal),
-        }
+    Ok(notation::read(&candidate.envelope, &candidate.media_type)?)
+}
+
+/// The statement by which the identity would trust whoever the envelope says it is of.
+fn statement_of_signer<'a>(
+    identity: &Identity,
+    trust: &'a notation::NotationTrust,
+    read: &notation::ReadEnvelope,
+    subject: Subject<'_>,
+) -> Result<&'a Statement, Refusal> {
+    let statement = statement_for(identity, trust, subject)?;
+    let refuse = |error| Refusal::Notation { identity: identity.name.clone(), error, trace: Vec::new() };
+    if statement.level.is_none() {
+        return Err(refuse(NotationError::Skipped(statement.name.clone())));
     }
-    if meant.is_empty() {
-        return Err(refused(&refusals));
-    }
-    signers.spend(read.cost(meant.len())).map_err(CandidateError::Cost)?;
+    notation::authenticity((read.scheme(), read.chain()), statement, &trust.stores).map_err(refuse)?;
+    Ok(statement)
+}
+
+fn prove(
+    read: notation::ReadEnvelope,
+    candidate: &UnverifiedNotation,
+    identities: usize,
+    subject: Subject<'_>,
+    signers: &mut Signers<'_>,
+) -> Result<notation::OpenedEnvelope, Refused> {
+    signers.spend(read.cost(identities))?;
     let artifact = Artifact {
         media_type: &candidate.artifact_media_type,
         digest: subject.digest,
         size: candidate.artifact_size,
     };
-    let opened = read.prove(artifact)?;
-    if let Some(plugin) = &opened.plugin {
-        return Err(CandidateError::Plugin(NotationError::Plugin(json::quote(plugin))));
+    let opened = read.prove(artifact).map_err(|error| Refused::at(Step::Signature, error))?;
+    match &opened.plugin {
+        Some(plugin) => Err(CandidateError::Plugin(NotationError::Plugin(json::quote(plugin))).into()),
+        None => Ok(opened),
     }
-    // What notation signs names no repository.
-    let claims = Claims { repository: None, annotations: opened.metadata.clone() };
-    let mut verified = Vec::new();
-    for (identity, trusted) in meant {
-        match by_identity(identity, trusted, (&opened, &claims), subject, signers, now) {
-            Ok(notation) => verified.push(verified_signature(identity, notation, subject)),
-            Err(refusal) => refusals.push(refusal),
-        }
-    }
-    if verified.is_empty() { Err(refused(&refusals)) } else { Ok(verified) }
 }
 
 fn by_identity(
@@ -106,8 +194,11 @@ fn by_identity(
     signers: &Signers<'_>,
     now: i64,
 ) -> Result<VerifiedNotation, Refusal> {
-    let notation = notation::judge(opened, trusted, now)
-        .map_err(|refusal| Refusal::Notation { identity: identity.name.clone(), error: refusal.error })?;
+    let notation = notation::judge(opened, trusted, now).map_err(|refusal| Refusal::Notation {
+        identity: identity.name.clone(),
+        error: refusal.error,
+        trace: refusal.trace,
+    })?;
     // At level `audit` notation only logs that nobody knows the signer; here nobody would have vouched.
     if !notation.is_authentic() {
         return Err(Refusal::Stranger(identity.name.clone()));
@@ -162,8 +253,4 @@ fn verified_signature(
         notation: Some(Box::new(notation)),
         notary: Vec::new(),
     }
-}
-
-fn refused(refusals: &[Refusal]) -> CandidateError {
-    CandidateError::Refused(refusals.iter().map(Refusal::to_string).collect::<Vec<_>>().join("; "))
 }

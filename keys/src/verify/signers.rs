@@ -3,6 +3,7 @@
 use sigstore_types::Bundle;
 
 use super::IdentityError;
+use super::trace::{Refused, Route, Step};
 use crate::notary::NotaryTrust;
 use crate::notation::NotationTrust;
 use crate::revocation::{self, Revocations};
@@ -27,6 +28,8 @@ pub(crate) struct Voucher<'a> {
     pub(crate) key_id: String,
     pub(crate) signer: String,
     pub(crate) certificate: Option<VerifiedBundle>,
+    /// Checks that its anchors do not ask for, for the trace.
+    pub(crate) unasked: Vec<Step>,
 }
 
 impl Voucher<'_> {
@@ -120,7 +123,7 @@ impl<'a> Signers<'a> {
     }
 
     /// Takes work from what is left; an error when it is not.
-    pub(crate) fn spend(&mut self, cost: u32) -> Result<(), String> {
+    pub(crate) fn spend(&mut self, cost: u32) -> Result<(), Refused> {
         charge(&mut self.cost_left, &mut self.exhausted, cost)
     }
 
@@ -164,7 +167,7 @@ impl<'a> Signers<'a> {
         message: &[u8],
         signature: &[u8],
         hint: Option<&str>,
-    ) -> Result<Vec<Voucher<'a>>, String> {
+    ) -> Result<Vec<Voucher<'a>>, Refused> {
         let mut tried = 0usize;
         for known in &self.keys {
             if hint.is_some_and(|hint| hint != known.key_id) {
@@ -178,15 +181,17 @@ impl<'a> Signers<'a> {
                     key_id: known.key_id.clone(),
                     signer: format!("key {}", known.key_id),
                     certificate: None,
+                    unasked: Vec::new(),
                 };
                 return Ok(known.trusted_as.iter().map(voucher).collect());
             }
             tried += 1;
         }
-        Err(match (tried, hint) {
+        let reason = match (tried, hint) {
             (0, Some(hint)) => format!("made with key `{hint}`, which the trust store does not hold"),
             _ => format!("the signature verifies with none of the {tried} keys in the trust store"),
-        })
+        };
+        Err(Refused::at(Step::Signature, reason))
     }
 
     /// 3 to 10. Whose certificate it is, and whether everything that it rests on is proven.
@@ -198,33 +203,34 @@ impl<'a> Signers<'a> {
         bundle: &Bundle,
         artifact: Artifact<'_>,
         now: i64,
-    ) -> Result<Vec<Voucher<'a>>, String> {
-        let claimed = sigstore::claimed_signer(bundle).map_err(|error| error.to_string())?;
+    ) -> Result<Vec<Voucher<'a>>, Refused> {
+        let claimed = sigstore::claimed_signer(bundle)?;
         let mut vouchers = Vec::new();
         let mut refusals = Vec::new();
         for known in &self.certificates {
             let meant = known.identities.iter().map(|(_, identity)| identity.check(&claimed));
             if let Some(refusal) = meant.reduce(Result::or).and_then(Result::err) {
-                refusals.push(refusal.to_string());
+                refusals.push(Refused::at(Step::Identity, refusal));
                 continue;
             }
+            let unasked = unasked(known.anchors);
             charge(&mut self.cost_left, &mut self.exhausted, ORIGIN_COST)?;
             if let Err(refusal) = sigstore::check_origin(bundle, artifact, known.anchors) {
-                refusals.push(refusal.to_string());
+                refusals.push(Refused { unasked, ..refusal.into() });
                 continue;
             }
             charge(&mut self.cost_left, &mut self.exhausted, CERTIFICATE_COST)?;
             match sigstore::by_anchors(bundle, artifact, known.anchors, now) {
-                Ok(verified) => vouchers.extend(known.vouchers(&verified)),
-                Err(error) => refusals.push(error.to_string()),
+                Ok(verified) => vouchers.extend(known.vouchers(&verified, &unasked)),
+                Err(error) => refusals.push(Refused { unasked, ..error.into() }),
             }
         }
-        if vouchers.is_empty() { Err(refusals.join("; ")) } else { Ok(vouchers) }
+        if vouchers.is_empty() { Err(Refused::furthest(refusals, Route::Certificate)) } else { Ok(vouchers) }
     }
 }
 
 impl<'a> Certificates<'a> {
-    fn vouchers(&self, verified: &VerifiedBundle) -> Vec<Voucher<'a>> {
+    fn vouchers(&self, verified: &VerifiedBundle, unasked: &[Step]) -> Vec<Voucher<'a>> {
         let Some(signer) = verified.signer() else { return Vec::new() };
         let meant = self.identities.iter().filter(|(_, identity)| identity.check(signer).is_ok());
         let voucher = |(identity, _): &(&'a Identity, &'a CertificateIdentity)| Voucher {
@@ -233,6 +239,7 @@ impl<'a> Certificates<'a> {
             key_id: mark(signer),
             signer: format!("{} of {}", signer.subject, signer.issuer),
             certificate: Some(VerifiedBundle { statement: None, ..verified.clone() }),
+            unasked: unasked.to_vec(),
         };
         meant.map(voucher).collect()
     }
@@ -244,7 +251,18 @@ fn mark(signer: &CertificateSigner) -> String {
     digest::sha256_hex(format!("certificate\n{}\n{issuer}\n{subject}", issuer.len()).as_bytes())
 }
 
-fn charge(left: &mut u32, exhausted: &mut bool, cost: u32) -> Result<(), String> {
+/// Proofs that the anchors do not ask for.
+fn unasked(anchors: &Anchors) -> Vec<Step> {
+    match anchors {
+        Anchors::Authorities(_) => vec![Step::LogEntry, Step::CertificateLog],
+        Anchors::Root { log_entries, certificate_log, .. } => {
+            let log = (*log_entries == 0).then_some(Step::LogEntry);
+            log.into_iter().chain((!certificate_log).then_some(Step::CertificateLog)).collect()
+        }
+    }
+}
+
+fn charge(left: &mut u32, exhausted: &mut bool, cost: u32) -> Result<(), Refused> {
     match left.checked_sub(cost) {
         Some(rest) => {
             *left = rest;
@@ -252,7 +270,8 @@ fn charge(left: &mut u32, exhausted: &mut bool, cost: u32) -> Result<(), String>
         }
         None => {
             *exhausted = true;
-            Err("not examined: too many signatures on this digest; remove stale ones".to_owned())
+            let reason = "not examined: too many signatures on this digest; remove stale ones";
+            Err(Refused::at(Step::Budget, reason))
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::testing::*;
 use crate::trust_store::Vouches;
 
 mod bundle_form;
+mod explained;
 
 use bundle_form::{bundle_with, statement_with};
 
