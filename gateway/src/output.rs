@@ -1,6 +1,12 @@
-//! The answer of `portcullis check`, in the three forms that people, scripts and CI servers read.
+//! The answer of `portcullis check`, in the forms that people, scripts, CI servers and inventories read.
 
+mod cyclonedx;
+mod gitlab;
+mod inventory;
 mod junit;
+mod purl;
+mod sarif;
+mod spdx;
 mod table;
 
 use keys::attestation::Attestations;
@@ -47,6 +53,9 @@ pub struct CheckReport {
     pub attestations: Attestations,
     /// What was found in each platform's image.
     pub scans: Vec<PlatformScan>,
+    /// Seconds since 1970-01-01 UTC that documents are dated with; never the clock's, so that equal input gives equal bytes.
+    #[serde(skip)]
+    pub stamped_at: Option<i64>,
 }
 
 /// The answer in one word. "Undecided" is no report: it is an error.
@@ -73,10 +82,19 @@ pub struct PlatformScan {
 /// Output forms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Output {
+    /// CycloneDX 1.6 JSON: packages and vulnerabilities.
+    #[value(name = "cyclonedx")]
+    CycloneDx,
+    /// GitLab's container-scanning report.
+    Gitlab,
     /// One JSON object (docs/check.md).
     Json,
     /// JUnit XML, a failed test for each reason.
     Junit,
+    /// SARIF 2.1.0, a result for each reason.
+    Sarif,
+    /// SPDX 2.3 JSON: packages.
+    Spdx,
     /// For people.
     Table,
 }
@@ -94,8 +112,12 @@ impl CheckReport {
     /// The report in one of its forms, with a line end.
     pub fn render(&self, output: Output, width: u16) -> Result<String, RenderError> {
         match output {
+            Output::CycloneDx => cyclonedx::render(self),
+            Output::Gitlab => gitlab::render(self),
             Output::Json => Ok(format!("{}\n", serde_json::to_string_pretty(self)?)),
             Output::Junit => junit::render(self),
+            Output::Sarif => sarif::render(self),
+            Output::Spdx => spdx::render(self),
             Output::Table => Ok(table::render(self, width)),
         }
     }
@@ -109,7 +131,10 @@ pub fn render_undecided(image: &str, problem: &str, output: Output) -> Result<St
             Ok(format!("{report:#}\n"))
         }
         Output::Junit => junit::render_undecided(image, problem),
-        Output::Table => Ok(String::new()),
+        Output::Gitlab => Ok(gitlab::render_undecided(image, problem)),
+        Output::Sarif => Ok(sarif::render_undecided(image, problem)),
+        // An inventory of an image that was not read would be a lie; the exit code tells.
+        Output::CycloneDx | Output::Spdx | Output::Table => Ok(String::new()),
     }
 }
 

@@ -58,6 +58,9 @@ pub struct Args {
     /// Write the answer to this file; the table still goes to stdout.
     #[arg(long, value_name = "FILE")]
     output_file: Option<PathBuf>,
+    /// The moment that documents are dated with, in seconds since 1970-01-01 UTC [default: the image's `created`].
+    #[arg(long, env = "SOURCE_DATE_EPOCH", value_name = "SECONDS")]
+    source_date_epoch: Option<i64>,
     #[command(flatten)]
     registry: RegistryAccess,
 }
@@ -259,12 +262,26 @@ fn report(
         signatures: evidence.signatures,
         attestations: evidence.attestations,
         scans: scans(&evidence.content, image.digest.as_deref()),
+        stamped_at: args.source_date_epoch.or_else(|| created(&image.loaded)),
     };
     match verdict {
         Verdict::Allow(admitted) => report.warnings = admitted.warnings().to_vec(),
         Verdict::Deny(denial) => report.deny(denial),
     }
     report
+}
+
+/// When the image says it was made, seconds since 1970-01-01 UTC; of an index, its first image.
+fn created(loaded: &Loaded) -> Option<i64> {
+    match &loaded.parts {
+        Parts::Artifact => None,
+        Parts::Image { config, .. } => {
+            let config: serde_json::Value = serde_json::from_slice(config).ok()?;
+            let created: jiff::Timestamp = config.get("created")?.as_str()?.parse().ok()?;
+            Some(created.as_second())
+        }
+        Parts::Index(children) => children.iter().find_map(|(_, child)| created(child)),
+    }
 }
 
 fn scans(content: &Content, digest: Option<&str>) -> Vec<PlatformScan> {

@@ -34,6 +34,7 @@ fn report() -> CheckReport {
         attestations: Default::default(),
         signatures: Verification::default(),
         scans: Vec::new(),
+        stamped_at: None,
     };
     let mut denial = Denial::new("registry.example/app:1".into(), Checkpoint::Push, vec![finding]);
     denial.warnings = vec![user];
@@ -99,4 +100,55 @@ fn json_keeps_its_keys() {
     );
     assert_eq!(value["verdict"], "denied");
     assert_eq!(value["reasons"][0]["layer"]["index"], 1);
+}
+
+#[test]
+fn sarif_has_a_result_for_each_reason_and_names_its_rule() {
+    let text = report().render(Output::Sarif, 0).unwrap();
+    assert!(!text.contains('\u{1b}') && !text.contains("\\u001b"), "{text}");
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let run = &value["runs"][0];
+    let cases = [("CVE-2026-0001", "error"), ("portcullis/user", "warning")];
+    assert_eq!(run["results"].as_array().unwrap().len(), cases.len());
+    for (result, (rule, level)) in run["results"].as_array().unwrap().iter().zip(cases) {
+        let index = usize::try_from(result["ruleIndex"].as_u64().unwrap()).unwrap();
+        assert_eq!((&result["ruleId"], &result["level"]), (&rule.into(), &level.into()));
+        assert_eq!(run["tool"]["driver"]["rules"][index]["id"], rule);
+    }
+    let undecided = render_undecided("oci:image", "the disk is gone", Output::Sarif).unwrap();
+    let value: serde_json::Value = serde_json::from_str(&undecided).unwrap();
+    assert_eq!(value["runs"][0]["invocations"][0]["executionSuccessful"], false);
+}
+
+#[test]
+fn an_undecided_question_is_never_an_empty_success_or_an_inventory() {
+    for (output, expected) in [
+        (Output::CycloneDx, ""),
+        (Output::Spdx, ""),
+        (Output::Gitlab, r#""status": "failure""#),
+        (Output::Json, r#""undecided""#),
+    ] {
+        let text = render_undecided("oci:image", "the disk is gone", output).unwrap();
+        assert!(if expected.is_empty() { text.is_empty() } else { text.contains(expected) }, "{text}");
+    }
+}
+
+#[test]
+fn an_inventory_of_nothing_says_that_it_is_incomplete() {
+    let text = report().render(Output::CycloneDx, 0).unwrap();
+    assert!(text.contains(r#""aggregate": "incomplete""#), "{text}");
+    assert!(!text.contains("timestamp"), "no moment was given: {text}");
+}
+
+#[test]
+fn a_document_is_dated_with_what_is_given_and_otherwise_with_nothing() {
+    let mut report = report();
+    for (stamped_at, expected) in
+        [(None, "1970-01-01T00:00:00Z"), (Some(1_700_000_000), "2023-11-14T22:13:20Z")]
+    {
+        report.stamped_at = stamped_at;
+        let text = report.render(Output::Spdx, 0).unwrap();
+        assert!(text.contains(expected), "{text}");
+        assert_eq!(text, report.render(Output::Spdx, 0).unwrap());
+    }
 }
