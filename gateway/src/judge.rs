@@ -3,11 +3,13 @@
 mod attestations;
 mod bridge;
 mod evidence;
+pub(crate) mod inventories;
 mod log;
 mod notary;
 mod pull;
 mod receipts;
 mod refused;
+mod rejudge;
 mod related;
 mod signatures;
 mod taken;
@@ -28,7 +30,7 @@ use crate::gate::assemble::AssembleError;
 use crate::gate::evidence::{Content, Evidence, Standing, State};
 use crate::gate::policy::Policy;
 use crate::gate::verdict::{Admitted, Denial, Reason, Verdict};
-use crate::gate::{Checkpoint, decide, stated_until};
+use crate::gate::{Checkpoint, decide, grace_until, stated_until};
 use crate::manifest::ManifestError;
 use crate::records::manifests::ManifestRow;
 use crate::records::verdicts::VerdictRow;
@@ -41,6 +43,8 @@ pub use pull::{Answer, Asker};
 pub use receipts::ReceiptConfig;
 pub(crate) use receipts::{Issuer, take_away};
 use refused::RefusedCandidates;
+#[cfg(test)]
+pub(crate) use rejudge::Rejudged;
 use taken::Taken;
 
 /// How often a question is asked anew because policy or advisories changed while it was weighed.
@@ -129,6 +133,7 @@ pub struct Judge {
     advisories: Arc<AdvisoryStore>,
     registry: String,
     facts: FactsCache,
+    inventories: inventories::Made,
     refused: RefusedCandidates,
     notary: notary::Collections,
     admissions: Admissions,
@@ -160,10 +165,11 @@ impl Basis {
             Some(Standing::Refused(_)) | None => None,
         };
         let stated = stated_until(evidence, &self.policy);
-        let until =
-            ends.chain(collection).chain(stated).chain(self.policy.changes_after(evidence.as_of)).min();
-        let policy = self.policy.digest().to_owned();
-        VerdictRow { policy, advisories: self.revision(), denial: None, until }
+        let grace = grace_until(evidence, &self.policy);
+        let changes = self.policy.changes_after(evidence.as_of);
+        let until = ends.chain(collection).chain(stated).chain(grace).chain(changes).min();
+        let (policy, said) = (self.policy.digest().to_owned(), rejudge::said(&evidence.content));
+        VerdictRow { policy, advisories: self.revision(), said, denial: None, until }
     }
 }
 
@@ -186,6 +192,7 @@ impl Judge {
             advisories,
             registry,
             facts: FactsCache::default(),
+            inventories: inventories::Made::default(),
             refused: RefusedCandidates::default(),
             notary: notary::Collections::default(),
             admissions: Admissions::default(),
@@ -346,6 +353,9 @@ impl Judge {
                 Ok(true)
             })
             .await?;
+        if stored {
+            self.keep_pushed(&push.digest, &push.manifest);
+        }
         if stored && waiting.is_none() {
             self.give_receipts(&push.repository, evidence, &given_under).await;
         }

@@ -69,6 +69,15 @@ pub struct Coverage {
     pub whole: bool,
 }
 
+/// Under what the advisories about a package stand.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// `debian:12`, `npm`.
+    pub ecosystem: Ecosystem,
+    /// Name of the package as the ecosystem normalises it, with the module's stream where it has one.
+    pub name: String,
+}
+
 /// Why a snapshot cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AdvisoryError {
@@ -198,6 +207,25 @@ impl Advisories {
     /// When the file is corrupt in a way that its digest does not show, which only a faulty builder can cause.
     pub fn lookup(&self, ecosystem: &Ecosystem, package: &str) -> Result<Entries<'_>, AdvisoryError> {
         format::lookup(self.header, (*self.bytes).as_ref(), ecosystem.as_str(), package)
+    }
+
+    /// Do both snapshots say the same about a package? `ecosystem` and `package` as in a [`Key`]. What cannot be read
+    /// never says the same.
+    pub fn agrees(&self, other: &Self, ecosystem: &str, package: &str) -> bool {
+        let ours = format::lookup(self.header, (*self.bytes).as_ref(), ecosystem, package);
+        let theirs = format::lookup(other.header, (*other.bytes).as_ref(), ecosystem, package);
+        let (Ok(ours), Ok(theirs)) = (ours, theirs) else { return false };
+        let both = ours.collect::<Result<Vec<_>, _>>().ok().zip(theirs.collect::<Result<Vec<_>, _>>().ok());
+        both.is_some_and(|(ours, theirs)| ours == theirs)
+    }
+
+    /// Do both snapshots speak about the whole of the same ecosystems?
+    pub fn covers_same(&self, other: &Self) -> bool {
+        let whole = |advisories: &Self| -> std::collections::BTreeSet<Ecosystem> {
+            let coverage = advisories.sources.iter().flat_map(|source| &source.coverage);
+            coverage.filter(|coverage| coverage.whole).map(|coverage| coverage.ecosystem.clone()).collect()
+        };
+        whole(self) == whole(other)
     }
 
     /// The same snapshot with a newer build time: its sources were asked again at `now` and had nothing new.

@@ -7,12 +7,11 @@ use serde::{Deserialize, Serialize};
 use crate::advisory::Advisories;
 use crate::detectors::Detected;
 use crate::image::config::Config;
-use crate::image::packages::Inventory;
+use crate::image::packages::Installed;
 use crate::image::view::View;
+use crate::inventory::Inventory;
 use crate::layer::entry::printable;
 use crate::layer::{EntryKind, LayerReport};
-use crate::matcher::match_packages;
-use crate::release;
 use crate::report::{LayerSummary, PermissionFinding, ScanReport, SecretFinding, Unknown};
 
 mod config;
@@ -51,30 +50,33 @@ pub struct TreeEntry {
 /// Stacks the layers, matches what is installed against the advisories and reports. Pure: same input, same bytes.
 /// `config` is the image configuration as served: its environment, labels and history are searched for secrets too.
 pub fn scan(layers: &[Layer<'_>], config: &[u8], advisories: Option<&Advisories>) -> ScanReport {
+    inventory(layers, config).judge(advisories)
+}
+
+/// The same without the advisories, to be judged now and again later.
+pub fn inventory(layers: &[Layer<'_>], config: &[u8]) -> Inventory {
     let config = Config::parse(config);
     let view = View::new(layers);
-    let inventory = Inventory::new(&view);
-    let matched = match_packages(inventory.distribution.as_ref(), &inventory.packages, advisories);
-    let mut unknown: Vec<Unknown> = inventory.unknown.into_iter().collect();
+    let installed = Installed::new(&view);
+    let mut unknown: Vec<Unknown> = installed.unknown.into_iter().collect();
     unknown.extend(view.unknown.iter().cloned());
-    unknown.extend(matched.unknown);
     unknown.sort();
     unknown.dedup();
     let (mut secrets, permissions) = findings(&view);
     secrets.extend(config.secrets());
     secrets.sort();
-    ScanReport {
-        support: inventory.distribution.as_ref().map(release::support),
-        distribution: inventory.distribution,
-        packages: inventory.packages,
-        findings: matched.findings,
+    Inventory::new(ScanReport {
+        support: None,
+        distribution: installed.distribution,
+        packages: installed.packages,
+        findings: Vec::new(),
         unknown,
         secrets,
         permissions,
         waste: waste::waste(&view),
         layers: summaries(layers, &config),
-        advisories: advisories.map(Advisories::revision),
-    }
+        advisories: None,
+    })
 }
 
 /// What a container would see, in the order of paths. Directories that only paths imply are not listed.

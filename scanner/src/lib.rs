@@ -9,6 +9,7 @@ mod executables;
 pub mod extractors;
 pub mod finding;
 pub mod image;
+pub mod inventory;
 pub mod layer;
 pub mod limits;
 pub mod matcher;

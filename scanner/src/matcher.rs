@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::advisory::{Advisories, AdvisoryError, Ecosystem, Entry, RangeEnd, is_modular};
+use crate::advisory::{Advisories, AdvisoryError, Ecosystem, Entry, Key, RangeEnd, is_modular};
 use crate::finding::{Finding, Severity};
 use crate::package::{Distribution, Package, PackageKind};
 use crate::report::{ImagePackage, Unknown};
@@ -75,6 +75,20 @@ pub fn match_packages(
         b.severity.cmp(&a.severity).then_with(|| a.package.cmp(&b.package)).then_with(|| a.id.cmp(&b.id))
     });
     Matched { findings, unknown: unknown.into_iter().collect() }
+}
+
+/// Under which keys [`match_packages`] asks the advisories about these packages.
+pub(crate) fn keys(distribution: Option<&Distribution>, packages: &[ImagePackage]) -> BTreeSet<Key> {
+    let mut keys = BTreeSet::new();
+    for package in packages.iter().map(|package| &package.package) {
+        let Some(ecosystem) = Ecosystem::of_package(package.kind, distribution) else { continue };
+        for (name, _) in called(package, &ecosystem) {
+            // What cannot be asked is unknown, whatever the advisories say.
+            let names = names(package, &ecosystem, name).unwrap_or_default();
+            keys.extend(names.into_iter().map(|name| Key { ecosystem: ecosystem.clone(), name }));
+        }
+    }
+    keys
 }
 
 /// Whose build it is, when not the distribution's.

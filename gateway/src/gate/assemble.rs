@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use scanner::advisory::Advisories;
 use scanner::image::Layer;
+use scanner::inventory::Inventory;
 use scanner::layer::{Compression, LayerOutcome, LayerReport};
+use serde::{Deserialize, Serialize};
 
 use super::evidence::{BaseImage, ImageFacts};
 use super::words::printable;
@@ -43,17 +45,44 @@ pub enum AssembleError {
     NotAnImage(String),
 }
 
-/// The facts of an image manifest. `configuration` is the config blob; `reports` belong to the layers in the manifest's
+/// What one runnable image is, whatever advisories say about it: what can be kept as long as the manifest is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageInventory {
+    /// What its layers and its configuration hold.
+    pub inventory: Inventory,
+    /// What the manifest and the configuration say of it.
+    pub traits: ImageTraits,
+}
+
+/// See [`ImageFacts`], which repeats them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageTraits {
+    user: String,
+    size: u64,
+    base: Option<BaseImage>,
+    diff_ids: Vec<String>,
+    problems: Vec<String>,
+}
+
+impl ImageInventory {
+    /// The facts with what `advisories` say.
+    pub fn judge(&self, advisories: Option<&Advisories>) -> ImageFacts {
+        let ImageTraits { user, size, base, diff_ids, problems } = self.traits.clone();
+        let scan = Arc::new(self.inventory.judge(advisories));
+        ImageFacts { scan, user, size, base, diff_ids, problems }
+    }
+}
+
+/// The inventory of an image manifest. `configuration` is the config blob; `reports` belong to the layers in the manifest's
 /// order, oldest first.
 ///
 /// # Errors
 /// See [`AssembleError`]; each is "could not decide", never a verdict.
-pub fn image_facts(
+pub fn image_inventory(
     manifest: &Manifest,
     configuration: &[u8],
     reports: &[Arc<LayerReport>],
-    advisories: Option<&Advisories>,
-) -> Result<ImageFacts, AssembleError> {
+) -> Result<ImageInventory, AssembleError> {
     let Kind::Image { config, layers } = &manifest.kind else {
         return Err(AssembleError::NotAnImage(manifest.digest.clone()));
     };
@@ -79,15 +108,28 @@ pub fn image_facts(
             instruction: instruction.as_deref(),
         })
         .collect();
-    let scan = scanner::image::scan(&stack, configuration, advisories);
-    Ok(ImageFacts {
-        scan: Arc::new(scan),
+    let inventory = scanner::image::inventory(&stack, configuration);
+    let traits = ImageTraits {
         user: parsed.user,
         size: layers.iter().fold(0, |sum, layer| sum.saturating_add(layer.size)),
         base: base_image(&manifest.annotations),
         diff_ids: parsed.diff_ids,
         problems,
-    })
+    };
+    Ok(ImageInventory { inventory, traits })
+}
+
+/// The same with what `advisories` say.
+///
+/// # Errors
+/// As [`image_inventory`].
+pub fn image_facts(
+    manifest: &Manifest,
+    configuration: &[u8],
+    reports: &[Arc<LayerReport>],
+    advisories: Option<&Advisories>,
+) -> Result<ImageFacts, AssembleError> {
+    Ok(image_inventory(manifest, configuration, reports)?.judge(advisories))
 }
 
 /// What the manifest declares, what the configuration repeats and what the bytes are must be the same three times.

@@ -14,6 +14,8 @@ mod state;
 mod unknown;
 mod vulnerability;
 
+use std::collections::BTreeMap;
+
 use keys::revocation::Revocations;
 
 use super::Checkpoint;
@@ -49,6 +51,7 @@ pub(super) struct ImageQuestion<'a> {
     as_of: i64,
     facts: &'a ImageFacts,
     platform: Option<&'a str>,
+    refused_since: &'a BTreeMap<String, i64>,
 }
 
 impl ImageQuestion<'_> {
@@ -84,13 +87,22 @@ pub(super) struct Objection {
     pub(super) names: Vec<String>,
     /// Name of the package to blame, without its version.
     pub(super) package_name: Option<String>,
+    /// By what the state remembers it ([`super::evidence::finding_key`]): only of what a rule may give a grace.
+    pub(super) remembered_by: Option<String>,
     /// Neither an exception nor `enforce` softens it: state and kind are facts of the store, not matters of policy.
     pub(super) unconditional: bool,
 }
 
 impl Objection {
     fn new(level: Level, reason: Reason) -> Self {
-        Self { level, reason, names: Vec::new(), package_name: None, unconditional: false }
+        Self {
+            level,
+            reason,
+            names: Vec::new(),
+            package_name: None,
+            remembered_by: None,
+            unconditional: false,
+        }
     }
 
     fn unconditional(self) -> Self {
@@ -157,13 +169,33 @@ pub(super) fn required<'a>(question: &Question<'a>) -> Vec<Check<'a>> {
         checks.push(Check::Whole(attestation::attestations));
     }
     for (platform, facts) in images {
-        for check in IMAGE_CHECKS {
-            let image =
-                ImageQuestion { rule: question.rule, as_of: question.evidence.as_of, facts, platform };
-            checks.push(Check::Image(check, image));
-        }
+        let image = |check| Check::Image(check, image_question(question, platform, facts));
+        checks.extend(IMAGE_CHECKS.map(image));
     }
     checks
+}
+
+fn image_question<'a>(
+    question: &Question<'a>,
+    platform: Option<&'a str>,
+    facts: &'a ImageFacts,
+) -> ImageQuestion<'a> {
+    let Evidence { as_of, refused_since, .. } = question.evidence;
+    ImageQuestion { rule: question.rule, as_of: *as_of, facts, platform, refused_since }
+}
+
+/// A span of time as the clock counts it.
+pub(super) fn seconds(span: std::time::Duration) -> i64 {
+    i64::try_from(span.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// What is held against the vulnerabilities of the images in question.
+pub(super) fn vulnerabilities(question: &Question<'_>) -> Vec<Objection> {
+    let mut objections = Vec::new();
+    for (platform, facts) in images(&question.evidence.content) {
+        vulnerability::findings(&image_question(question, platform, facts), &mut objections);
+    }
+    objections
 }
 
 /// The runnable images in question, each with its platform where an index names one. Attestations inside an index

@@ -1,9 +1,11 @@
 //! The facts weighed: no opinions here.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use keys::attestation::Attestations;
 use keys::verify::Verification;
+use scanner::finding::Finding;
 use scanner::report::ScanReport;
 
 use crate::records::notary::Learned;
@@ -34,6 +36,9 @@ pub struct Evidence {
     pub learned: Vec<Learned>,
     /// Digests of indexes in this repository that list this manifest: a signature on one of them vouches for it too.
     pub parents: Vec<String>,
+    /// Since when, as a released image, it is refused for a finding, by [`finding_key`]; seconds since 1970-01-01 UTC. Only
+    /// gathered where the rule gives a grace.
+    pub refused_since: BTreeMap<String, i64>,
     /// Where it stands; [`State::Unknown`] for doors that ask without a store.
     pub state: State,
     /// Why it was withdrawn, where that is known.
@@ -62,6 +67,7 @@ impl Evidence {
             collection: None,
             learned: Vec::new(),
             parents: Vec::new(),
+            refused_since: BTreeMap::new(),
             state: State::Unknown,
             withdrawn_because: None,
             runtime: Runtime::default(),
@@ -75,6 +81,11 @@ impl Evidence {
             None => format!("{}@{}", self.repository, self.digest),
         }
     }
+}
+
+/// By what a finding is remembered: one problem in one version of one package.
+pub fn finding_key(finding: &Finding) -> String {
+    format!("{} {} {}", finding.id, finding.package.name, finding.package.version)
 }
 
 /// Whether a collection of Notary v1 verified for somebody whom the policy trusts.
@@ -135,7 +146,7 @@ pub struct ImageFacts {
 }
 
 /// A base image as annotations claim it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct BaseImage {
     /// `docker.io/library/debian:12`.
     pub name: Option<String>,

@@ -156,14 +156,19 @@ fn scan(rule: &Rule) -> Vec<String> {
         if deny.is_empty() { "ALL ACCEPTED".to_owned() } else { format!("denied: {}", deny.join(", ")) };
     let unknown = if rule.scan.unknown == Level::Deny { "denied" } else { "ACCEPTED with a warning" };
     let age = humantime::format_duration(rule.scan.max_advisory_age);
-    vec![
+    let grace = rule.scan.grace.map(humantime::format_duration);
+    let mut lines = vec![
         format!(
             "push: vulnerabilities {vulnerabilities}; unrated counts as {}",
             format!("{:?}", rule.scan.unrated).to_lowercase()
         ),
         format!("push: secrets: {}", word(rule.scan.secrets)),
         format!("push: what cannot be judged: {unknown}; advisories at most {age} old"),
-    ]
+    ];
+    lines.extend(grace.map(|grace| {
+        format!("pull, admit: what was released is served for {grace} after a vulnerability first refuses it")
+    }));
+    lines
 }
 
 fn image(rule: &Rule) -> Vec<String> {

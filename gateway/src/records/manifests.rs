@@ -172,6 +172,7 @@ pub(crate) fn remove(connection: &Connection, repository: &str, digest: &str) ->
     let sql = "DELETE FROM manifest_bytes WHERE digest = ?1
                AND NOT EXISTS (SELECT 1 FROM manifests m WHERE m.digest = manifest_bytes.digest)";
     connection.prepare_cached(sql)?.execute([digest])?;
+    super::inventories::forget_unheld(connection, digest)?;
     Ok(gone)
 }
 
@@ -343,6 +344,18 @@ pub fn parents(connection: &Connection, repository: &str, digest: &str) -> Resul
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([repository, digest], |row| row.get(0))?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Indexes of any repository that list `digest`.
+///
+/// # Errors
+/// When the database fails.
+pub fn listed_by(connection: &Connection, digest: &str) -> Result<Vec<String>, RecordError> {
+    let sql = "SELECT DISTINCT r.digest FROM manifests m
+               JOIN manifest_refs r ON r.repository = m.repository AND r.target = m.digest
+               WHERE m.digest = ?1 AND r.kind = 'manifest'";
+    let mut statement = connection.prepare_cached(sql)?;
+    Ok(statement.query_map([digest], |row| row.get(0))?.collect::<Result<_, _>>()?)
 }
 
 /// Manifests that an index of `repository` lists.

@@ -13,7 +13,7 @@ use crate::report::{ImagePackage, Unknown};
 
 /// What the package databases say.
 #[derive(Default)]
-pub(super) struct Inventory {
+pub(super) struct Installed {
     pub(super) distribution: Option<Distribution>,
     pub(super) packages: Vec<ImagePackage>,
     pub(super) unknown: BTreeSet<Unknown>,
@@ -52,7 +52,7 @@ const LEFTOVERS: [&str; 12] = [
     "var/lib/rpmmanifest",
 ];
 
-impl Inventory {
+impl Installed {
     pub(super) fn new(view: &View<'_>) -> Self {
         let mut inventory = Self::default();
         let by_entry: HashMap<EntryId, &Extraction> = view.extractions().collect();

@@ -9,7 +9,7 @@ use keys::attestation::predicate::{claimed_time, is_of_type};
 use super::super::condition::Statement;
 use super::super::evidence::Evidence;
 use super::super::policy::{AttestationRule, Level, Rule};
-use super::{Objection, Question, printable};
+use super::{Objection, Question, printable, seconds};
 
 /// Near misses told in a refusal: the first ones explain nearly every case.
 const MISSES_TOLD_MAX: usize = 3;
@@ -121,10 +121,6 @@ fn holds(question: &Question<'_>, asked: &AttestationRule, one: &VerifiedAttesta
     let (repository, digest) = (question.evidence.repository.as_str(), one.subject_digest());
     let about = Statement { statement: one.statement(), repository, digest };
     condition.check(about).map_err(|unsatisfied| unsatisfied.to_string())
-}
-
-fn seconds(age: std::time::Duration) -> i64 {
-    i64::try_from(age.as_secs()).unwrap_or(i64::MAX)
 }
 
 fn told(misses: &[String]) -> String {

@@ -98,6 +98,10 @@ pub struct ScanRule {
     pub end_of_life: Level,
     /// What a finding without severity counts as.
     pub unrated: Severity,
+    /// How long an image that is released already goes on being served after it is first refused for a vulnerability;
+    /// `None`: not at all.
+    #[serde(serialize_with = "humantime_option", skip_serializing_if = "Option::is_none")]
+    pub grace: Option<Duration>,
     /// How old the advisories may be, since they were last fetched.
     #[serde(serialize_with = "humantime_text")]
     pub max_advisory_age: Duration,
@@ -341,7 +345,7 @@ fn parse_scan(mut fields: Fields<'_, '_, '_>) -> Option<ScanRule> {
     let age =
         fields.read("max-advisory-age", ADVISORY_AGE_MAX_DEFAULT, |entry, mistakes| entry.duration(mistakes));
     fields.refuse("malware", "malware detection is not supported by this version yet");
-    fields.refuse("grace", "a grace period for new findings is not supported by this version yet");
+    let grace = fields.read("grace", None, |entry, mistakes| entry.duration(mistakes).map(Some));
     fields.finish();
     Some(ScanRule {
         deny: deny?,
@@ -349,6 +353,7 @@ fn parse_scan(mut fields: Fields<'_, '_, '_>) -> Option<ScanRule> {
         unknown: unknown?,
         end_of_life: end_of_life?,
         unrated: unrated?,
+        grace: grace?,
         max_advisory_age: age?,
     })
 }

@@ -36,6 +36,9 @@ pin = { pull = "digest" }
 [rule.scan]
 # Each word means "this or worse"; "-fixable" means only what has a fixed version.
 deny = ["critical", "high-fixable"]
+# An image that is released already goes on being served for so long after a vulnerability first refuses it; each door
+# warns meanwhile. Leave it out, and a new advisory takes the image away at once.
+grace = "7d"
 # What a vulnerability counts as while nobody has rated it.
 unrated = "high"
 # Passwords and keys in any layer, also in files that a later layer deletes: they still ship.
