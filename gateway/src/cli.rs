@@ -2,6 +2,7 @@
 #![expect(clippy::needless_pass_by_value, reason = "each subcommand takes its arguments whole")]
 
 pub mod advisories;
+pub mod affected;
 pub mod attest;
 pub mod check;
 pub mod completions;
@@ -51,6 +52,7 @@ struct CommandLine {
 #[derive(Debug, Subcommand)]
 enum Command {
     Advisories(advisories::Args),
+    Affected(affected::Args),
     Attest(attest::Args),
     Check(check::Args),
     Completions(completions::Args),
@@ -91,6 +93,7 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Advisories(args) => advisories::run(args),
+        Command::Affected(args) => affected::run(&args),
         Command::Attest(args) => attest::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Completions(args) => completions::run(args),

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod admission;
 pub mod advisories;
+pub mod affected;
 pub mod app;
 pub mod blobs;
 pub mod cli;

@@ -219,6 +219,20 @@ impl Advisories {
         both.is_some_and(|(ours, theirs)| ours == theirs)
     }
 
+    /// Does an advisory about this package bear this name? `ecosystem` and `package` as in a [`Key`].
+    ///
+    /// # Errors
+    ///
+    /// When the file is corrupt in a way that its digest does not show.
+    pub fn speaks_of(&self, ecosystem: &str, package: &str, id: &str) -> Result<bool, AdvisoryError> {
+        let mut entries = format::lookup(self.header, (*self.bytes).as_ref(), ecosystem, package)?;
+        entries.try_fold(false, |known, entry| {
+            let entry = entry?;
+            let mut names = std::iter::once(entry.id).chain(entry.aliases);
+            Ok(known || names.any(|name| name.eq_ignore_ascii_case(id)))
+        })
+    }
+
     /// Do both snapshots speak about the whole of the same ecosystems?
     pub fn covers_same(&self, other: &Self) -> bool {
         let whole = |advisories: &Self| -> std::collections::BTreeSet<Ecosystem> {

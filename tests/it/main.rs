@@ -15,6 +15,7 @@ mod clients_skopeo_sigstore;
 mod conformance;
 mod crash;
 mod memory;
+mod new_advisories;
 mod offline;
 mod pipeline;
 mod register;
