@@ -5,6 +5,7 @@
 
 pub mod attestation;
 mod base64_bytes;
+mod canonical;
 pub mod cosign;
 mod der;
 mod digest;
