@@ -25,5 +25,6 @@ mod testing;
 pub mod threshold;
 pub mod timestamp;
 pub mod trust_store;
+pub mod tuf;
 pub mod verify;
 pub mod x509;
