@@ -1,6 +1,7 @@
 //! `trusted_root.json`: authorities, logs and timestamp authorities with their validity, checked once when read.
 //!
-//! The file has no signature of its own. Who hands it over vouches for it.
+//! The file has no signature of its own. Who hands it over vouches for it; one that was fetched is believed until a day
+//! that came with it ([`Lease`]).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,6 +31,16 @@ pub struct TrustRoot {
     pub(super) authorities: Vec<Authority>,
     pub(super) timestamp_authorities: Vec<TsaAuthority>,
     digest: String,
+    lease: Option<Lease>,
+}
+
+/// Until when a root that was fetched may be believed: its publisher may since have taken back what is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// From this second on it is not, in seconds since 1970-01-01 UTC.
+    pub until: i64,
+    /// What then is to be said, and done.
+    pub ended: String,
 }
 
 /// A transparency log.
@@ -76,7 +87,26 @@ impl TrustRoot {
         });
         let authorities = authorities.collect::<Result<_, _>>()?;
         let timestamp_authorities = parsed.tsa_authorities();
-        Ok(Self { verifier, logs, authorities, timestamp_authorities, digest: digest::sha256(bytes) })
+        let digest = digest::sha256(bytes);
+        Ok(Self { verifier, logs, authorities, timestamp_authorities, digest, lease: None })
+    }
+
+    /// The same, believed for a while only.
+    #[must_use]
+    pub fn leased(self, lease: Lease) -> Self {
+        Self { lease: Some(lease), ..self }
+    }
+
+    /// Until when it is believed; `None`: for good.
+    pub fn lease(&self) -> Option<&Lease> {
+        self.lease.as_ref()
+    }
+
+    pub(super) fn check_lease(&self, now: i64) -> Result<(), SigstoreError> {
+        match &self.lease {
+            Some(lease) if now >= lease.until => Err(root(&lease.ended)),
+            _ => Ok(()),
+        }
     }
 
     /// `sha256:<hex>` of the file: which root a verdict rests on.
