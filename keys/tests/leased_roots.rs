@@ -37,7 +37,11 @@ fn anchors(lease: Option<Lease>) -> Anchors {
 }
 
 fn until(until: i64) -> Anchors {
-    anchors(Some(Lease { until, ended: "the root of `instance` is stale; fetch it".to_owned() }))
+    leased(until.min(NOW), until)
+}
+
+fn leased(from: i64, until: i64) -> Anchors {
+    anchors(Some(Lease { from, until, ended: "the root of `instance` is stale; fetch it".to_owned() }))
 }
 
 fn absent() -> Anchors {
@@ -86,6 +90,8 @@ fn a_signature_counts_while_the_root_is_believed_and_says_until_when() {
         (until(NOW), None, "the root of `instance` is stale; fetch it"),
         (until(i64::MIN), None, "the root of `instance` is stale; fetch it"),
         (absent(), None, "the root of `instance` is not there; fetch it"),
+        (leased(NOW + 3600, NOW + 7200), Some(Some(NOW + 7199)), ""),
+        (leased(NOW + 3601, NOW + 7200), None, "set the clock"),
     ] {
         let store = trust_store(anchors);
         let mut verifier = Verifier::new(subject, &store, NOW).explaining();

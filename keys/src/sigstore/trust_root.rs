@@ -15,6 +15,7 @@ use sigstore_verify::Verifier;
 
 use super::SigstoreError;
 use super::authority::Authority;
+use crate::moment::rfc3339;
 use crate::trust_store::{KeyAlgorithm, PublicKey};
 use crate::{digest, json, limits};
 
@@ -23,6 +24,9 @@ const MEDIA_TYPES: [&str; 2] = [
     "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
     "application/vnd.dev.sigstore.trustedroot.v0.1+json",
 ];
+
+/// How far clocks may differ, in seconds.
+const CLOCK_TOLERANCE: i64 = 3600;
 
 /// What a sigstore instance is recognised by.
 pub struct TrustRoot {
@@ -37,7 +41,10 @@ pub struct TrustRoot {
 /// Until when a root that was fetched may be believed: its publisher may since have taken back what is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
-    /// From this second on it is not, in seconds since 1970-01-01 UTC.
+    /// When it was fetched, in seconds since 1970-01-01 UTC: a clock that stands long before was set back, and would make
+    /// what has ended good again.
+    pub from: i64,
+    /// From this second on it is not believed, in seconds since 1970-01-01 UTC.
     pub until: i64,
     /// What then is to be said, and done.
     pub ended: String,
@@ -105,6 +112,10 @@ impl TrustRoot {
     pub(super) fn check_lease(&self, now: i64) -> Result<(), SigstoreError> {
         match &self.lease {
             Some(lease) if now >= lease.until => Err(root(&lease.ended)),
+            Some(lease) if now < lease.from.saturating_sub(CLOCK_TOLERANCE) => {
+                let (now, from) = (rfc3339(now), rfc3339(lease.from));
+                Err(root(format!("it is {now}, but it was fetched {from}: set the clock")))
+            }
             _ => Ok(()),
         }
     }

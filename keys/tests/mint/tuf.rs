@@ -11,57 +11,57 @@ use aws_lc_rs::signature::{
 use serde_json::{Map, Value, json};
 
 /// By path below the repository: `2.root.json`, `targets/<hex>.trusted_root.json`.
-pub(super) type Files = BTreeMap<String, Vec<u8>>;
+pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 
 /// What the targets role signs, and the only file that anybody asks for.
-pub(super) const TARGET: &str = "trusted_root.json";
+pub(crate) const TARGET: &str = "trusted_root.json";
 
 #[derive(Clone)]
-pub(super) struct Key {
+pub(crate) struct Key {
     /// PKCS#8, of the curve; without one it is Ed25519.
     pkcs8: Vec<u8>,
     curve: Option<&'static EcdsaSigningAlgorithm>,
     /// As the root holds it.
-    pub(super) value: Value,
+    pub(crate) value: Value,
     /// Its own unless a test says otherwise.
-    pub(super) id: String,
+    pub(crate) id: String,
 }
 
 /// Who signs a role, and how.
-pub(super) struct Role {
-    pub(super) keys: Vec<Key>,
-    pub(super) threshold: u64,
-    pub(super) version: u64,
-    pub(super) expires: &'static str,
+pub(crate) struct Role {
+    pub(crate) keys: Vec<Key>,
+    pub(crate) threshold: u64,
+    pub(crate) version: u64,
+    pub(crate) expires: &'static str,
 }
 
 /// Changes what a role says before it is signed.
 type Edit = Box<dyn Fn(&mut Value)>;
 
-pub(super) struct Repository {
-    pub(super) root: Role,
-    pub(super) timestamp: Role,
-    pub(super) snapshot: Role,
-    pub(super) targets: Role,
-    pub(super) consistent: bool,
-    pub(super) target: Vec<u8>,
+pub(crate) struct Repository {
+    pub(crate) root: Role,
+    pub(crate) timestamp: Role,
+    pub(crate) snapshot: Role,
+    pub(crate) targets: Role,
+    pub(crate) consistent: bool,
+    pub(crate) target: Vec<u8>,
     /// Keys of the root before, which sign this one too.
-    pub(super) outgoing: Vec<Key>,
+    pub(crate) outgoing: Vec<Key>,
     edits: Vec<(&'static str, Edit)>,
 }
 
 impl Key {
-    pub(super) fn ed25519() -> Self {
+    pub(crate) fn ed25519() -> Self {
         let pkcs8 = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap().as_ref().to_vec();
         let public = hex(Ed25519KeyPair::from_pkcs8(&pkcs8).unwrap().public_key().as_ref());
         Self::new((pkcs8, None), "ed25519", "ed25519", &public)
     }
 
-    pub(super) fn ecdsa() -> Self {
+    pub(crate) fn ecdsa() -> Self {
         Self::on_curve(&ECDSA_P256_SHA256_ASN1_SIGNING, "ecdsa-sha2-nistp256")
     }
 
-    pub(super) fn ecdsa_p384() -> Self {
+    pub(crate) fn ecdsa_p384() -> Self {
         Self::on_curve(&ECDSA_P384_SHA384_ASN1_SIGNING, "ecdsa-sha2-nistp384")
     }
 
@@ -83,7 +83,7 @@ impl Key {
     }
 
     /// The same key, described in other words: it has another id and signs the same.
-    pub(super) fn described(mut self, change: impl FnOnce(&mut Value)) -> Self {
+    pub(crate) fn described(mut self, change: impl FnOnce(&mut Value)) -> Self {
         change(&mut self.value);
         self.id = key_id(&self.value);
         self
@@ -112,7 +112,7 @@ impl Role {
 }
 
 impl Repository {
-    pub(super) fn new(make: fn() -> Key) -> Self {
+    pub(crate) fn new(make: fn() -> Key) -> Self {
         Self {
             root: Role::one(make()),
             timestamp: Role::one(make()),
@@ -125,25 +125,25 @@ impl Repository {
         }
     }
 
-    pub(super) fn edit(&mut self, role: &'static str, change: impl Fn(&mut Value) + 'static) {
+    pub(crate) fn edit(&mut self, role: &'static str, change: impl Fn(&mut Value) + 'static) {
         self.edits.push((role, Box::new(change)));
     }
 
     /// The next root, by new keys: `outgoing` are those before.
-    pub(super) fn rotate(&mut self, keys: Vec<Key>) {
+    pub(crate) fn rotate(&mut self, keys: Vec<Key>) {
         self.outgoing = std::mem::replace(&mut self.root.keys, keys);
         self.root.version += 1;
     }
 
     /// One version further, for all that a publisher signs often.
-    pub(super) fn advance(&mut self) {
+    pub(crate) fn advance(&mut self) {
         for role in [&mut self.timestamp, &mut self.snapshot, &mut self.targets] {
             role.version += 1;
         }
     }
 
     /// Everything a server has of this state.
-    pub(super) fn publish(&self, files: &mut Files) {
+    pub(crate) fn publish(&self, files: &mut Files) {
         let name = |version: u64, name: &str| match self.consistent {
             true => format!("{version}.{name}"),
             false => name.to_owned(),
@@ -164,13 +164,13 @@ impl Repository {
         files.insert(format!("targets/{prefix}{TARGET}"), self.target.clone());
     }
 
-    pub(super) fn files(&self) -> Files {
+    pub(crate) fn files(&self) -> Files {
         let mut files = Files::new();
         self.publish(&mut files);
         files
     }
 
-    pub(super) fn root_file(&self) -> Vec<u8> {
+    pub(crate) fn root_file(&self) -> Vec<u8> {
         let roles = [&self.root, &self.timestamp, &self.snapshot, &self.targets];
         let keys = roles.iter().flat_map(|role| &role.keys);
         let keys: Map<String, Value> = keys.map(|key| (key.id.clone(), key.value.clone())).collect();
@@ -193,7 +193,7 @@ impl Repository {
 }
 
 /// A file with the signatures of `keys`.
-pub(super) fn envelope<'a>(signed: &Value, keys: impl IntoIterator<Item = &'a Key>) -> Vec<u8> {
+pub(crate) fn envelope<'a>(signed: &Value, keys: impl IntoIterator<Item = &'a Key>) -> Vec<u8> {
     let message = canonical(signed);
     let signature = |key: &Key| json!({"keyid": key.id, "sig": hex(&key.sign(message.as_bytes()))});
     let signatures: Vec<Value> = keys.into_iter().map(signature).collect();
@@ -228,6 +228,6 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
