@@ -19,6 +19,7 @@ mod secret_input;
 pub mod serve;
 pub mod sign;
 mod signing_key;
+pub mod trust;
 pub mod verify;
 pub mod wait;
 pub mod withdraw;
@@ -67,6 +68,7 @@ enum Command {
     Policy(policy::Args),
     Serve(serve::Args),
     Sign(sign::Args),
+    Trust(trust::Args),
     Verify(verify::Args),
     Wait(wait::Args),
     Withdraw(withdraw::Args),
@@ -107,6 +109,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Policy(args) => policy::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Sign(args) => sign::run(&args),
+        Command::Trust(args) => trust::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Wait(args) => wait::run(&args),
         Command::Withdraw(args) => withdraw::run(&args),

@@ -168,7 +168,7 @@ impl Basis {
         let grace = grace_until(evidence, &self.policy);
         let changes = self.policy.changes_after(evidence.as_of);
         let until = ends.chain(collection).chain(stated).chain(grace).chain(changes).min();
-        let (policy, said) = (self.policy.digest().to_owned(), rejudge::said(&evidence.content));
+        let (policy, said) = (self.policy.epoch().to_owned(), rejudge::said(&evidence.content));
         VerdictRow { policy, advisories: self.revision(), said, denial: None, until }
     }
 }
@@ -208,14 +208,14 @@ impl Judge {
         Self { issuer, ..self }
     }
 
-    /// Digest of the policy in force.
-    pub fn policy_digest(&self) -> Arc<str> {
-        Arc::from(self.policy.load().digest())
+    /// Under what answers are given now: the policy, and the roots that were fetched for it.
+    pub fn epoch(&self) -> Arc<str> {
+        Arc::from(self.policy.load().epoch())
     }
 
-    /// Whether an answer that was given under the policy `digest`, to hold until `until`, still does.
-    pub(crate) fn holds(&self, digest: &str, until: Option<i64>) -> bool {
-        self.policy.load().digest() == digest && until.is_none_or(|until| self.clock.now() < until)
+    /// Whether an answer that was given under `epoch`, to hold until `until`, still does.
+    pub(crate) fn holds(&self, epoch: &str, until: Option<i64>) -> bool {
+        self.policy.load().epoch() == epoch && until.is_none_or(|until| self.clock.now() < until)
     }
 
     fn basis(&self) -> Basis {

@@ -33,3 +33,4 @@ pub mod staging;
 pub mod telemetry;
 #[cfg(test)]
 mod test_data;
+pub mod trust;

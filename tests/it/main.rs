@@ -20,3 +20,4 @@ mod offline;
 mod pipeline;
 mod register;
 mod trust_life;
+mod trust_roots;

@@ -28,6 +28,7 @@ use crate::output::{CheckReport, Output, PlatformScan, SCHEMA, Word, render_unde
 use crate::policy_file;
 use crate::reference::ImageReference;
 use crate::source::{Image, Loaded, Location, Parts, Progress, Source, attestations, notary, signatures};
+use crate::trust;
 
 /// Width of tables that go to no terminal.
 const WIDTH: u16 = 140;
@@ -49,6 +50,9 @@ pub struct Args {
     /// Compiled advisories, made by `portcullis advisories build`. Without them every package is unknown.
     #[arg(long, value_name = "FILE")]
     advisories: Option<PathBuf>,
+    /// Where the trusted roots of the policy's `[[trust-root]]` sections are kept, as `portcullis trust update` keeps them.
+    #[arg(long, value_name = "FOLDER", default_value = "portcullis-data/trust")]
+    trust_dir: PathBuf,
     /// Which question to ask [default: push for files, release for images in a registry].
     #[arg(long, value_enum)]
     checkpoint: Option<Question>,
@@ -116,6 +120,7 @@ fn check(args: &Args) -> anyhow::Result<CheckReport> {
     let name = name(args)?;
     let policy = policy_file::read(&args.policy)
         .with_context(|| UsageError(format!("cannot use the policy `{}`", args.policy.display())))?;
+    let policy = trust::put_in(&policy, &args.trust_dir);
     let advisories = args.advisories.as_deref().map(read_advisories).transpose()?;
     let source = match &args.image {
         Location::Registry(reference) => Source::in_registry(args.registry.remote(reference)?),

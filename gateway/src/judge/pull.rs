@@ -109,7 +109,7 @@ impl Judge {
             }
             said_until = answer.until;
         }
-        let (policy, now) = (basis.policy.digest(), self.clock.now());
+        let (policy, now) = (basis.policy.epoch(), self.clock.now());
         let judged = self
             .records
             .read(|connection| verdicts::find(connection, repository, &row.digest, policy, now))?;

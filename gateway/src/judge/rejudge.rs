@@ -127,7 +127,7 @@ impl Judge {
         };
         let (mut rejudged, mut last) = (Rejudged::default(), (String::new(), String::new()));
         loop {
-            let policy = basis.policy.digest();
+            let policy = basis.policy.epoch();
             let step = self
                 .records
                 .read(|connection| verdicts::released(connection, policy, (&last.0, &last.1), STEP))?;
@@ -302,7 +302,7 @@ impl Judge {
         });
         let content = content.await??;
         let kept = |connection: &Connection| {
-            verdicts::find(connection, repository, digest, basis.policy.digest(), self.clock.now())
+            verdicts::find(connection, repository, digest, basis.policy.epoch(), self.clock.now())
         };
         if !matches!(content, Content::Image(_)) {
             self.keep_looked_at(digest);
@@ -321,7 +321,7 @@ impl Judge {
         let basis = self.basis();
         let ended = self
             .records
-            .read(|connection| verdicts::ended(connection, basis.policy.digest(), self.clock.now(), STEP));
+            .read(|connection| verdicts::ended(connection, basis.policy.epoch(), self.clock.now(), STEP));
         let ended = match ended {
             Ok(ended) => ended,
             Err(error) => return self.tell(&Err(error.into())),

@@ -7,7 +7,7 @@ use super::RecordError;
 /// A release verdict that is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerdictRow {
-    /// Digest of the policy that it was given under.
+    /// Epoch of the policy that it was given under ([`crate::gate::policy::Policy::epoch`]).
     pub policy: String,
     /// The advisory snapshot that it was weighed with.
     pub advisories: Option<String>,

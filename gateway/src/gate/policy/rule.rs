@@ -151,7 +151,10 @@ pub struct RuntimeRule {
     pub host_bind_mounts: Level,
 }
 
-fn humantime_text<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn humantime_text<S: serde::Serializer>(
+    duration: &Duration,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&humantime::format_duration(*duration))
 }
 
