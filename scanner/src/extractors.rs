@@ -12,6 +12,7 @@ use crate::package::{Distribution, Package};
 
 pub mod apk;
 pub mod composer;
+pub mod content_manifest;
 pub mod dotnet;
 pub mod dpkg;
 pub mod java;
@@ -72,6 +73,8 @@ pub enum Extracted {
     },
     /// Such files of one package, where they are listed by themselves.
     Owned(Vec<String>),
+    /// The repositories that the system's packages come from.
+    Repositories(Vec<String>),
     /// A package database that cannot be read yet: what it lists is unknown.
     Unsupported,
 }
@@ -81,7 +84,7 @@ impl Extracted {
     pub fn packages(&self) -> Option<&[Package]> {
         match self {
             Self::Packages(packages) | Self::System { packages, .. } => Some(packages),
-            Self::Distribution(_) | Self::Owned(_) | Self::Unsupported => None,
+            Self::Distribution(_) | Self::Owned(_) | Self::Repositories(_) | Self::Unsupported => None,
         }
     }
 }
@@ -130,6 +133,7 @@ pub fn all() -> &'static [&'static dyn Extractor] {
     &[
         &apk::Apk,
         &composer::Composer,
+        &content_manifest::ContentManifest,
         &dotnet::Dotnet,
         &dpkg::Dpkg,
         &java::Java,

@@ -1,9 +1,13 @@
 //! Packages × advisories → findings; pure.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod merge;
 
-use crate::advisory::{Advisories, AdvisoryError, Ecosystem, Entry, Key, RangeEnd, is_modular};
-use crate::finding::{Finding, Severity};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use crate::advisory::{
+    Advisories, AdvisoryError, Ecosystem, Entry, Key, Range, RangeEnd, Remedy, is_modular,
+};
+use crate::finding::Finding;
 use crate::package::{Distribution, Package, PackageKind};
 use crate::report::{ImagePackage, Unknown};
 use crate::versions::{Scheme, VersionError, compare};
@@ -36,6 +40,8 @@ pub fn match_packages(
     let mut uncovered: BTreeMap<String, usize> = BTreeMap::new();
     let mut findings: BTreeMap<(String, Package), Finding> = BTreeMap::new();
     let owned = OwnedModules::new(distribution, packages, advisories);
+    let of_release = distribution.and_then(Ecosystem::of_distribution);
+    let channels = of_release.as_ref().zip(distribution).map(|(it, of)| Channel::of(of, it, advisories));
     for package in packages.iter().filter(|package| !package.owned && !owned.holds(package)) {
         let ecosystem = Ecosystem::of_package(package.package.kind, distribution);
         if let Some(vendor) = foreign(package, ecosystem.as_ref()) {
@@ -47,7 +53,12 @@ pub fn match_packages(
             *uncovered.entry(ecosystem_name(package, distribution)).or_default() += 1;
         }
         let Some(ecosystem) = ecosystem else { continue };
-        match judge(package, &ecosystem, advisories) {
+        let judged = match &channels {
+            Some(Ok(channels)) if of_system(package) => judge(package, &ecosystem, channels, advisories),
+            Some(Err(_)) if of_system(package) => Err(Unjudged::Advisories),
+            _ => judge(package, &ecosystem, &[Channel::only(&ecosystem)], advisories),
+        };
+        match judged {
             Ok(problems) => {
                 for finding in problems {
                     // The same package at two places is one finding, in the layer that brought it first.
@@ -82,11 +93,16 @@ pub(crate) fn keys(distribution: Option<&Distribution>, packages: &[ImagePackage
     let mut keys = BTreeSet::new();
     for package in packages.iter().map(|package| &package.package) {
         let Some(ecosystem) = Ecosystem::of_package(package.kind, distribution) else { continue };
-        for (name, _) in called(package, &ecosystem) {
+        for called in called(package, &ecosystem) {
             // What cannot be asked is unknown, whatever the advisories say.
-            let names = names(package, &ecosystem, name).unwrap_or_default();
+            let names = called.names(package, &ecosystem).unwrap_or_default();
             keys.extend(names.into_iter().map(|name| Key { ecosystem: ecosystem.clone(), name }));
         }
+    }
+    // Which channels an image of Red Hat has besides its release is for the advisories to say.
+    let repositories = distribution.map(|distribution| distribution.repositories.as_slice());
+    for name in repositories.unwrap_or_default().iter().cloned() {
+        keys.insert(Key { ecosystem: Ecosystem::red_hat_repositories(), name });
     }
     keys
 }
@@ -131,38 +147,103 @@ impl From<VersionError> for Unjudged {
     }
 }
 
+/// Where advisories about a distribution's packages are looked for. The first that speaks about a problem of a package is
+/// right: its fixes are the versions that the image gets.
+struct Channel {
+    ecosystem: Ecosystem,
+    /// Does the image get packages from it? Else its fixes are somewhere else.
+    used: bool,
+}
+
+impl Channel {
+    fn only(ecosystem: &Ecosystem) -> Self {
+        Self { ecosystem: ecosystem.clone(), used: true }
+    }
+
+    /// The products whose repositories an image of Red Hat names, and the release itself last: what nothing was said about
+    /// in a channel of longer support is still a problem there.
+    fn of(
+        distribution: &Distribution,
+        release: &Ecosystem,
+        advisories: &Advisories,
+    ) -> Result<Vec<Self>, AdvisoryError> {
+        let mut named = BTreeSet::new();
+        if release.tells_sources() {
+            for repository in &distribution.repositories {
+                let known = advisories.channels(repository)?;
+                let guessed = Ecosystem::of_red_hat_repository(repository).filter(|_| known.is_empty());
+                named.extend(known.into_iter().chain(guessed));
+            }
+        }
+        let used = named.remove(release) || named.is_empty();
+        let mut channels: Vec<Self> =
+            named.into_iter().map(|ecosystem| Self { ecosystem, used: true }).collect();
+        channels.push(Self { ecosystem: release.clone(), used });
+        Ok(channels)
+    }
+}
+
 fn judge(
     package: &ImagePackage,
     ecosystem: &Ecosystem,
+    channels: &[Channel],
     advisories: &Advisories,
 ) -> Result<Vec<Finding>, Unjudged> {
     let installed = &package.package;
-    let scheme = ecosystem.scheme();
     let mut affecting = Vec::new();
-    for (name, version) in called(installed, ecosystem) {
-        for name in names(installed, ecosystem, name)? {
-            for entry in advisories.lookup(ecosystem, &name)? {
-                let entry = entry?;
-                if let Some(fixed) = affects(&entry, scheme, version)? {
-                    affecting.push((entry, fixed));
+    let mut spoken_of: HashSet<&str> = HashSet::new();
+    let mut is_known = false;
+    for channel in channels {
+        let mut here = Vec::new();
+        for called in called(installed, ecosystem) {
+            for name in called.names(installed, ecosystem)? {
+                for entry in advisories.lookup(&channel.ecosystem, &name)? {
+                    let entry = entry?;
+                    is_known = true;
+                    if spoken_of.contains(entry.id) {
+                        continue;
+                    }
+                    if channels.len() > 1 {
+                        here.push(entry.id);
+                    }
+                    if let Some(fix) = affects(&entry, ecosystem, channel, &called)? {
+                        affecting.push((entry, fix));
+                    }
                 }
             }
         }
+        spoken_of.extend(here);
+    }
+    if !is_known && ecosystem.build(&installed.version).is_some() {
+        // Nobody has ever said anything about builds of this kind: that is no clean bill.
+        return Err(Unjudged::Advisories);
     }
     if !affecting.is_empty() && ecosystem.names_part(&installed.name) {
         return Err(Unjudged::Identity);
     }
-    Ok(merge(&affecting, scheme).into_iter().map(|problem| problem.into_finding(package)).collect())
+    Ok(merge::findings(affecting, ecosystem.scheme(), package))
 }
 
-/// By which name and version advisories speak of a package: its source's or its own. Feeds of the rpm family that name
-/// sources name single binaries too.
-fn called<'p>(installed: &'p Package, ecosystem: &Ecosystem) -> Vec<(&'p str, &'p str)> {
-    let own = (installed.name.as_str(), installed.version.as_str());
+/// By which name and version advisories speak of a package.
+struct Called<'p> {
+    name: &'p str,
+    version: &'p str,
+    is_source: bool,
+    /// The epoch of a source is not known where the binary has a version of its own.
+    ignores_epoch: bool,
+}
+
+/// Its source's or its own. Feeds of the rpm family that name sources name single binaries too.
+fn called<'p>(installed: &'p Package, ecosystem: &Ecosystem) -> Vec<Called<'p>> {
+    let (name, version) = (installed.name.as_str(), installed.version.as_str());
+    let own = Called { name, version, is_source: false, ignores_epoch: false };
+    let is_rpm = ecosystem.scheme() == Scheme::Rpm;
     match &installed.source {
-        Some(source) if ecosystem.names_sources() => {
-            let mut called = vec![(source.name.as_str(), source.version.as_str())];
-            if ecosystem.scheme() == Scheme::Rpm && source.name != installed.name {
+        Some(source) if ecosystem.names_sources() || ecosystem.tells_sources() => {
+            let (name, version) = (source.name.as_str(), source.version.as_str());
+            let ignores_epoch = is_rpm && without_epoch(version) != without_epoch(&installed.version);
+            let mut called = vec![Called { name, version, is_source: true, ignores_epoch }];
+            if is_rpm && (source.name != installed.name || ecosystem.tells_sources()) {
                 called.push(own);
             }
             called
@@ -171,107 +252,82 @@ fn called<'p>(installed: &'p Package, ecosystem: &Ecosystem) -> Vec<(&'p str, &'
     }
 }
 
-/// Under which names advisories about a package stand. A package of a module is judged by its own stream's, and by those
-/// that do not tell their stream; one whose stream is not known cannot be judged.
-fn names(installed: &Package, ecosystem: &Ecosystem, name: &str) -> Result<Vec<String>, Unjudged> {
-    match &installed.module {
-        Some(stream) => {
-            Ok([Some(stream.as_str()), None].map(|stream| Ecosystem::in_module(stream, name)).to_vec())
-        }
-        None if installed.kind == PackageKind::Rpm && is_modular(&installed.version) => {
-            Err(Unjudged::Advisories)
-        }
-        None if ecosystem.names_part(name) => Ok(vec![Ecosystem::of_any_group(name)]),
-        None => Ok(vec![ecosystem.normalise(name)]),
+fn without_epoch(version: &str) -> &str {
+    version.split_once(':').map_or(version, |(_, version)| version)
+}
+
+impl Called<'_> {
+    /// Under which names advisories about a package stand. A package of a module is judged by its own stream's, and by
+    /// those that do not tell their stream; one whose stream is not known cannot be judged.
+    fn names(&self, installed: &Package, ecosystem: &Ecosystem) -> Result<Vec<String>, Unjudged> {
+        let name = self.name;
+        let names = match &installed.module {
+            Some(stream) => [Some(stream.as_str()), None].map(|it| Ecosystem::in_module(it, name)).to_vec(),
+            None if installed.kind == PackageKind::Rpm && is_modular(&installed.version) => {
+                return Err(Unjudged::Advisories);
+            }
+            None if ecosystem.names_part(name) => vec![Ecosystem::of_any_group(name)],
+            None => match ecosystem.build(self.version) {
+                Some(build) => vec![Ecosystem::of_build(build, name)],
+                None => vec![ecosystem.normalise(name)],
+            },
+        };
+        let told_apart = self.is_source && ecosystem.tells_sources();
+        Ok(if told_apart { names.iter().map(|name| Ecosystem::of_source(name)).collect() } else { names })
     }
 }
 
-/// `Some` when the version is affected: the version that fixes it, where the advisory names one.
+/// How an affected version is mended.
+#[derive(Clone, Copy)]
+enum Fix<'a> {
+    /// By this version.
+    Available(&'a str),
+    /// By this version, which the image cannot get.
+    Elsewhere { version: &'a str, channel: &'a str },
+    /// Not, and why, where somebody says so.
+    Missing(Option<Remedy<'a>>),
+}
+
+/// `Some` when the version is affected.
 fn affects<'a>(
     entry: &Entry<'a>,
-    scheme: Scheme,
-    version: &str,
-) -> Result<Option<Option<&'a str>>, VersionError> {
+    ecosystem: &Ecosystem,
+    channel: &'a Channel,
+    called: &Called<'_>,
+) -> Result<Option<Fix<'a>>, VersionError> {
+    let scheme = ecosystem.scheme();
+    let bound = |bound: &'a str| if called.ignores_epoch { without_epoch(bound) } else { bound };
+    let version = if called.ignores_epoch { without_epoch(called.version) } else { called.version };
     for range in &entry.ranges {
-        if range.contains(scheme, version)? {
-            return Ok(Some(match range.end {
-                RangeEnd::Fixed(fixed) => Some(fixed),
-                RangeEnd::LastAffected(_) | RangeEnd::Open => None,
+        let compared = Range {
+            introduced: range.introduced.map(bound),
+            end: match range.end {
+                RangeEnd::Fixed(version) => RangeEnd::Fixed(bound(version)),
+                RangeEnd::LastAffected(version) => RangeEnd::LastAffected(bound(version)),
+                RangeEnd::Open => RangeEnd::Open,
+            },
+        };
+        if compared.contains(scheme, version)? {
+            return Ok(Some(match (&range.end, entry.remedy) {
+                // Who has installed from the pocket that is sold has bought it.
+                (RangeEnd::Fixed(fixed), Some(Remedy::Elsewhere { .. })) if version.contains("esm") => {
+                    Fix::Available(fixed)
+                }
+                (RangeEnd::Fixed(version), Some(Remedy::Elsewhere { channel })) => {
+                    Fix::Elsewhere { version, channel }
+                }
+                (RangeEnd::Fixed(version), _) if !channel.used => {
+                    Fix::Elsewhere { version, channel: channel.ecosystem.as_str() }
+                }
+                (RangeEnd::Fixed(version), _) => Fix::Available(version),
+                (_, remedy) => Fix::Missing(remedy),
             }));
         }
     }
     let listed = entry.versions.iter().any(|listed| {
         *listed == version || compare(scheme, listed, version).is_ok_and(std::cmp::Ordering::is_eq)
     });
-    Ok(listed.then_some(None))
-}
-
-/// Everything that the affecting advisories say about one problem.
-struct Problem<'a> {
-    names: BTreeSet<&'a str>,
-    severity: Severity,
-    fixed: Vec<Option<&'a str>>,
-    summary: Option<&'a str>,
-    sources: BTreeSet<&'a str>,
-    scheme: Scheme,
-}
-
-/// Advisories that share a name are about one problem: a CVE, its GHSA and the distribution's record count once.
-fn merge<'a>(affecting: &[(Entry<'a>, Option<&'a str>)], scheme: Scheme) -> Vec<Problem<'a>> {
-    // By name, because a source package may have thousands of CVEs (a kernel) and comparing all pairs would be slow.
-    let mut group_of: HashMap<&str, usize> = HashMap::new();
-    let mut groups: Vec<Option<Problem<'a>>> = Vec::new();
-    for (entry, fixed) in affecting {
-        let names: BTreeSet<&str> = std::iter::once(entry.id).chain(entry.aliases.iter().copied()).collect();
-        let joined: BTreeSet<usize> = names.iter().filter_map(|name| group_of.get(name)).copied().collect();
-        let mut problem = Problem {
-            names,
-            severity: entry.severity,
-            fixed: vec![*fixed],
-            summary: entry.summary,
-            sources: BTreeSet::from([entry.source]),
-            scheme,
-        };
-        for group in joined {
-            if let Some(known) = groups[group].take() {
-                problem.absorb(known);
-            }
-        }
-        group_of.extend(problem.names.iter().map(|name| (*name, groups.len())));
-        groups.push(Some(problem));
-    }
-    groups.into_iter().flatten().collect()
-}
-
-impl<'a> Problem<'a> {
-    fn absorb(&mut self, other: Self) {
-        self.names.extend(other.names);
-        self.severity = self.severity.max(other.severity);
-        self.fixed.extend(other.fixed);
-        self.summary = other.summary.or(self.summary);
-        self.sources.extend(other.sources);
-    }
-
-    fn into_finding(self, package: &ImagePackage) -> Finding {
-        let best = self.names.iter().find(|name| name.starts_with("CVE-")).or_else(|| self.names.first());
-        let id = best.copied().unwrap_or_default().to_owned();
-        Finding {
-            aliases: self.names.iter().filter(|name| **name != id).map(|name| (*name).to_owned()).collect(),
-            severity: self.severity,
-            package: package.package.clone(),
-            layer: package.layer,
-            fixed_version: self.fixed_version().map(str::to_owned),
-            summary: self.summary.map(str::to_owned),
-            source: self.sources.into_iter().collect::<Vec<_>>().join(", "),
-            id,
-        }
-    }
-
-    /// The newest of the versions named: only there do all sources agree that the problem is gone.
-    fn fixed_version(&self) -> Option<&'a str> {
-        let newer = |a: &&str, b: &&str| compare(self.scheme, a, b).unwrap_or(std::cmp::Ordering::Equal);
-        self.fixed.iter().flatten().copied().max_by(newer)
-    }
+    Ok(listed.then_some(Fix::Missing(entry.remedy)))
 }
 
 /// Python modules that a distribution's package installed. Their upstream version says nothing: the distribution

@@ -214,4 +214,11 @@ pub struct AdvisoryRevision {
     pub newest: i64,
     /// Seconds since 1970-01-01 UTC: when its sources were last fetched or built.
     pub built: i64,
+    /// Seconds since 1970-01-01 UTC: the newest entry of the catalogue of exploited problems; `None` without one, and then
+    /// nothing tells what is exploited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exploited: Option<i64>,
+    /// The same of exploit predictions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scored: Option<i64>,
 }

@@ -48,10 +48,10 @@ fn a_new_version_of_any_part_is_a_new_analyzer() {
     let detectors = detectors.map(|detector| format!("{}/{}", detector.name(), detector.version()));
     let executables = format!("{}/{}", crate::executables::NAME, crate::executables::VERSION);
     let parts: Vec<_> = extractors.chain(detectors).chain([executables]).collect();
-    let expected = "apk/2 composer/1 dotnet/1 dpkg/2 java/1 node/1 os-release/1 pacman/1 python/1 rpm/2 ruby/1 unsupported/3 \
-        permissions/1 secrets/2 executable/3";
+    let expected = "apk/2 composer/1 content-manifest/1 dotnet/1 dpkg/2 java/1 node/1 os-release/1 pacman/1 python/1 rpm/2 ruby/1 \
+        unsupported/3 permissions/1 secrets/2 executable/3";
     assert_eq!(parts.join(" "), expected, "raise `ANALYZER` together with this list");
-    assert_eq!(crate::layer::ANALYZER, "portcullis-layer/8");
+    assert_eq!(crate::layer::ANALYZER, "portcullis-layer/9");
 }
 
 #[test]
@@ -219,6 +219,7 @@ fn os_release_is_unquoted_and_needs_an_id() {
         version_id: Some("12".to_owned()),
         codename: None,
         pretty_name: Some("De\"b'ian".to_owned()),
+        repositories: Vec::new(),
     });
     let text = "ID=x\nPRETTY_NAME=\"De\\\"b'ian\"\nVERSION_ID='12'\nID=Debian\n";
     assert_eq!(read(text), Ok(vec![format!("{expected:?}")]));

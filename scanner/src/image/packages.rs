@@ -114,6 +114,12 @@ impl Installed {
                             .insert(Unknown::UnsupportedDatabase { path: path.clone(), layer: layer(id) });
                     }
                 }
+                // Each build of an image on an image leaves its own list.
+                Ok(Extracted::Repositories(names)) => {
+                    if let (Some(distribution), Some(_)) = (&mut self.distribution, visible) {
+                        distribution.repositories.extend(names.iter().cloned());
+                    }
+                }
                 Ok(Extracted::Distribution(_) | Extracted::Owned(_)) => {}
                 // `os-release` is judged at its place; files of that name elsewhere say nothing.
                 Err(_) if extraction.extractor == "os-release" => {}
@@ -138,6 +144,10 @@ impl Installed {
             } else {
                 self.broken(path, layer(id), problem);
             }
+        }
+        if let Some(distribution) = &mut self.distribution {
+            distribution.repositories.sort();
+            distribution.repositories.dedup();
         }
         self.packages = found.into_iter().map(|(_, package)| package).collect();
         self.packages.sort();

@@ -235,7 +235,9 @@ fn weight(extracted: &Extracted) -> usize {
     };
     match extracted {
         Extracted::Distribution(_) | Extracted::Unsupported => 256,
-        Extracted::Owned(paths) => paths.iter().map(|path| 32 + path.len()).sum(),
+        Extracted::Owned(paths) | Extracted::Repositories(paths) => {
+            paths.iter().map(|path| 32 + path.len()).sum()
+        }
         Extracted::Packages(packages) => packages.iter().map(package).sum(),
         Extracted::System { packages, owned } => {
             let paths: usize = owned.iter().map(|(_, path)| 40 + path.len()).sum();

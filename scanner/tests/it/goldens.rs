@@ -169,6 +169,7 @@ fn package_lists_of_real_images_give_trivys_findings() {
             version_id: Some(version.to_owned()),
             codename: None,
             pretty_name: None,
+            repositories: Vec::new(),
         };
         let (expected, found) = (expected(&data, report), found(&packages, Some(&system), &known));
         println!(

@@ -6,6 +6,7 @@ mod build;
 mod compression;
 mod contradictions;
 mod distributions;
+mod feeds;
 mod goldens;
 mod hostile;
 mod images;
