@@ -16,6 +16,7 @@ mod ownership;
 mod rpm;
 mod stacking;
 mod versions;
+mod yardsticks;
 
 /// Says loudly that a test did not run.
 pub(crate) fn skipped(test: &str, reason: &str) {
