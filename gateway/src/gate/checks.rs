@@ -128,11 +128,12 @@ impl Check<'_> {
 }
 
 /// Asked of every runnable image at every checkpoint.
-const IMAGE_CHECKS: [ImageCheck; 13] = [
+const IMAGE_CHECKS: [ImageCheck; 14] = [
     integrity::contradictions,
     integrity::unreadable_layers,
     secret::secrets,
     vulnerability::findings,
+    vulnerability::unknown_marks,
     unknown::unjudged,
     unknown::advisory_age,
     unknown::end_of_life,

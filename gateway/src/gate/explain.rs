@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::policy::{Enforcement, Level, Pin, Policy, Rule, User, When, format_bytes};
+use super::policy::{Enforcement, Level, Mark, Pin, Policy, Rule, User, When, format_bytes};
 use super::verdict::{Denial, Reason};
 use super::words::printable;
 
@@ -147,11 +147,15 @@ fn attestations(rule: &Rule) -> impl Iterator<Item = String> {
 }
 
 fn scan(rule: &Rule) -> Vec<String> {
-    let severity = |worst: &super::policy::Worst| {
-        let severity = format!("{:?}", worst.severity).to_lowercase();
-        if worst.fixable { format!("{severity} or worse with a fix") } else { format!("{severity} or worse") }
+    let told = |worst: &super::policy::Worst| {
+        let mark = match worst.mark {
+            Mark::Epss(probability) => format!("EPSS {probability} or more"),
+            Mark::KnownExploited => "known exploited".to_owned(),
+            Mark::Severity(severity) => format!("{} or worse", format!("{severity:?}").to_lowercase()),
+        };
+        if worst.fixable { format!("{mark} with a fix") } else { mark }
     };
-    let deny: Vec<String> = rule.scan.deny.iter().map(severity).collect();
+    let deny: Vec<String> = rule.scan.deny.iter().map(told).collect();
     let vulnerabilities =
         if deny.is_empty() { "ALL ACCEPTED".to_owned() } else { format!("denied: {}", deny.join(", ")) };
     let unknown = if rule.scan.unknown == Level::Deny { "denied" } else { "ACCEPTED with a warning" };

@@ -8,7 +8,7 @@ use super::evidence::{BaseImage, Content, Evidence, IndexChild, Runtime, State};
 use super::verdict::Verdict;
 use super::*;
 use fixture::*;
-use scanner::finding::Severity;
+use scanner::finding::{Decimal, Epss, Exploited, Finding, Risk, Severity, Unfixed};
 use scanner::release::Support;
 use scanner::report::{PermissionFinding, PermissionKind, SecretFinding, Unknown, WastedPath};
 
@@ -112,6 +112,90 @@ fn a_tag_is_refused_with_the_digest_to_use() {
 fn no_matching_rule_means_deny() {
     let evidence = Evidence { repository: "registry.example.evil/prod/app".to_owned(), ..signed(clean()) };
     check(&evidence, &policy(""), [&["rule"], &["rule"], &["rule"], &["rule"]]);
+}
+
+#[test]
+fn what_is_exploited_or_likely_to_be_refuses_whatever_its_severity() {
+    let exploited = Some(Exploited { since: 1_753_401_600, ransomware: true });
+    let epss = |probability| {
+        let share = |number| Decimal::new(number).unwrap();
+        Some(Epss { probability: share(probability), percentile: share(0.99) })
+    };
+    for (deny, risk, fix, denied) in [
+        ("known-exploited", Risk { exploited, ..Risk::default() }, None, true),
+        ("known-exploited-fixable", Risk { exploited, ..Risk::default() }, None, false),
+        ("known-exploited-fixable", Risk { exploited, ..Risk::default() }, Some("2"), true),
+        ("known-exploited", Risk { epss: epss(1.0), ..Risk::default() }, None, false),
+        ("epss-0.5", Risk { epss: epss(0.5), ..Risk::default() }, None, true),
+        ("epss-0.5", Risk { epss: epss(0.49999), ..Risk::default() }, None, false),
+        ("epss-0.5-fixable", Risk { epss: epss(0.9), ..Risk::default() }, None, false),
+        ("epss-0.5", Risk { exploited, ..Risk::default() }, None, false),
+        ("critical", Risk { exploited, epss: epss(1.0), ..Risk::default() }, None, false),
+    ] {
+        let rule = policy(&format!("scan = {{ deny = [\"{deny}\"] }}"));
+        let mut facts = clean();
+        let known = scan_mut(&mut facts);
+        let revision = known.advisories.as_mut().unwrap();
+        (revision.exploited, revision.scored) = (Some(NOW), Some(NOW));
+        known.findings.push(Finding { risk, ..finding("CVE-2026-0001", Severity::Low, fix) });
+        let expected: &[&str] = if denied { &["vulnerability"] } else { &[] };
+        check(&signed(facts), &rule, [expected; 4]);
+    }
+}
+
+#[test]
+fn a_refusal_tells_since_when_and_how_likely_a_problem_is_used() {
+    let rule = policy("scan = { deny = [\"known-exploited\"] }");
+    let share = |number| Decimal::new(number).unwrap();
+    let risk = Risk {
+        exploited: Some(Exploited { since: 1_753_401_600, ransomware: true }),
+        epss: Some(Epss { probability: share(0.94), percentile: share(0.999) }),
+        ..Risk::default()
+    };
+    let unfixed = Some(Unfixed::Elsewhere { version: "2~esm1".to_owned(), channel: "Ubuntu Pro".to_owned() });
+    let mut facts = clean();
+    scan_mut(&mut facts).advisories.as_mut().unwrap().exploited = Some(NOW);
+    let found = Finding { risk, unfixed, ..finding("CVE-2026-0001", Severity::Low, None) };
+    scan_mut(&mut facts).findings.push(found);
+    let Verdict::Deny(denial) = decide(Checkpoint::Push, &signed(facts), &rule) else { panic!("allowed") };
+    let reason = &denial.reasons[0];
+    assert_eq!(
+        reason.message,
+        "low CVE-2026-0001 in openssl 3.0.1, known exploited since 2025-07-25 (by ransomware), EPSS 0.94 (percentile 0.999), \
+         fixed in 2~esm1 of Ubuntu Pro only"
+    );
+    assert!(reason.next_step.starts_with("build with packages of Ubuntu Pro"), "{}", reason.next_step);
+    let json = serde_json::to_value(reason).unwrap();
+    assert_eq!((&json["exploited_since"], &json["epss"]), (&"2025-07-25".into(), &0.94.into()));
+}
+
+#[test]
+fn a_rule_that_asks_what_the_advisories_do_not_hold_is_not_satisfied() {
+    for (deny, exploited, scored, known) in [
+        ("known-exploited", None, Some(NOW), false),
+        ("epss-0.1", Some(NOW), None, false),
+        ("known-exploited", Some(NOW), None, true),
+        ("epss-0.1", None, Some(NOW), true),
+        ("critical", None, None, true),
+    ] {
+        let rule = policy(&format!("scan = {{ deny = [\"{deny}\"] }}"));
+        let mut facts = clean();
+        let revision = scan_mut(&mut facts).advisories.as_mut().unwrap();
+        (revision.exploited, revision.scored) = (exploited, scored);
+        let expected: &[&str] = if known { &[] } else { &["unknown"] };
+        check(&signed(facts), &rule, [expected; 4]);
+    }
+}
+
+#[test]
+fn a_probability_is_a_share_of_one() {
+    for word in
+        ["epss-0", "epss-1.1", "epss-", "epss-50%", "epss-NaN", "exploited", "known-exploited-", "epss--1"]
+    {
+        let text = policy_text().replace("enforce", &format!("scan = {{ deny = [\"{word}\"] }}\nenforce"));
+        let mistakes = Policy::parse(&text, &|_| Ok(Vec::new())).expect_err(word).to_string();
+        assert!(mistakes.contains(&format!("`{word}` is no severity")), "{mistakes}");
+    }
 }
 
 #[test]

@@ -105,9 +105,9 @@ fn table(reasons: &[&Reason], width: u16) -> Table {
     for reason in reasons {
         let cell = |text: Option<&str>| text.map_or_else(|| "-".to_owned(), |text| printable(text, CELL_MAX));
         let severity = reason.severity.map(|severity| format!("{severity:?}").to_lowercase());
-        // With the package beside it, the finding's name says all.
+        // With the package beside it, the finding's name says all, but for how urgent it is.
         let what = match (&reason.finding, &reason.package) {
-            (Some(finding), Some(_)) => finding,
+            (Some(finding), Some(_)) => &urgent(finding, reason),
             _ => &reason.message,
         };
         table.add_row([
@@ -119,4 +119,11 @@ fn table(reasons: &[&Reason], width: u16) -> Table {
         ]);
     }
     table
+}
+
+/// `CVE-2026-0001, exploited since 2026-01-31, EPSS 0.94`.
+fn urgent(finding: &str, reason: &Reason) -> String {
+    let exploited = reason.exploited_since.as_ref().map(|day| format!(", exploited since {day}"));
+    let epss = reason.epss.map(|epss| format!(", EPSS {epss}"));
+    format!("{finding}{}{}", exploited.unwrap_or_default(), epss.unwrap_or_default())
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use scanner::finding::Severity;
+use scanner::finding::{Decimal, Severity};
 use serde::Serialize;
 
 use super::attestation::{self, AttestationRule};
@@ -74,14 +74,40 @@ pub struct BaseRule {
     pub digest: Option<String>,
 }
 
-/// `critical`, `high-fixable`: this severity or worse.
+/// `critical`, `high-fixable`, `known-exploited`, `epss-0.5`: findings that reach a mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Worst {
-    /// The mildest severity that is meant.
-    pub severity: Severity,
+    /// The mark.
+    pub mark: Mark,
     /// Only where a fixed version exists.
     pub fixable: bool,
+}
+
+/// See [`Worst`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mark {
+    /// Its EPSS probability is this or more.
+    Epss(Decimal),
+    /// A catalogue says that it is used in attacks.
+    KnownExploited,
+    /// This severity or worse.
+    Severity(Severity),
+}
+
+impl Mark {
+    /// `critical`, `known-exploited`, `epss-0.5`. A probability of 0 would mean every finding that has any.
+    pub(super) fn parse(word: &str) -> Option<Self> {
+        if word == "known-exploited" {
+            return Some(Self::KnownExploited);
+        }
+        if let Some(probability) = word.strip_prefix("epss-") {
+            let probability = Decimal::parse(probability).filter(|it| (0.00001..=1.0).contains(&it.as_f64()));
+            return probability.map(Self::Epss);
+        }
+        SEVERITIES.iter().find(|(known, _)| *known == word).map(|(_, severity)| Self::Severity(*severity))
+    }
 }
 
 /// What the scan may find.
@@ -335,8 +361,8 @@ fn parse_base_rule(entry: &Entry<'_>, mistakes: &mut Mistakes<'_>) -> Option<Bas
 
 fn parse_scan(mut fields: Fields<'_, '_, '_>) -> Option<ScanRule> {
     let default = vec![
-        Worst { severity: Severity::Critical, fixable: false },
-        Worst { severity: Severity::High, fixable: true },
+        Worst { mark: Mark::Severity(Severity::Critical), fixable: false },
+        Worst { mark: Mark::Severity(Severity::High), fixable: true },
     ];
     let deny = fields.read("deny", default, parse_scan_deny);
     let secrets = fields.read("secrets", Level::Deny, |entry, mistakes| entry.level(mistakes));
@@ -378,12 +404,11 @@ fn parse_scan_deny(entry: &Entry<'_>, mistakes: &mut Mistakes<'_>) -> Option<Vec
     let mut words = Vec::with_capacity(entries.len());
     for entry in &entries {
         let Some(text) = entry.text(mistakes) else { continue };
-        let (severity, fixable) =
-            text.strip_suffix("-fixable").map_or((text, false), |severity| (severity, true));
-        match SEVERITIES.iter().find(|(word, _)| *word == severity) {
-            Some((_, severity)) => words.push(Worst { severity: *severity, fixable }),
+        let (word, fixable) = text.strip_suffix("-fixable").map_or((text, false), |word| (word, true));
+        match Mark::parse(word) {
+            Some(mark) => words.push(Worst { mark, fixable }),
             None => {
-                let hint = "use `critical`, `high`, `medium`, `low` or `negligible` (each means: or worse), with `-fixable` to mean only what has a fix";
+                let hint = "use `critical`, `high`, `medium`, `low` or `negligible` (each means: or worse), `known-exploited`, or `epss-0.5` (this probability or more), with `-fixable` to mean only what has a fix";
                 mistakes.note(&entry.place, format!("`{text}` is no severity"), hint);
             }
         }

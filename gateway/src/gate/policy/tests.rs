@@ -117,7 +117,7 @@ expires = "soon"
     line 13: `rule[0].signatures.require[2]`: an empty list can never be satisfied
       hint: write `require = [["release"]]`; to accept unsigned images, `require = "nobody-unsafe"`
     line 14: `rule[0].scan.deny[0]`: `hihg` is no severity
-      hint: use `critical`, `high`, `medium`, `low` or `negligible` (each means: or worse), with `-fixable` to mean only what has a fix
+      hint: use `critical`, `high`, `medium`, `low` or `negligible` (each means: or worse), `known-exploited`, or `epss-0.5` (this probability or more), with `-fixable` to mean only what has a fix
     line 14: `rule[0].scan.grace`: `soon` is no span of time
       hint: write `36h` or `7d`; more than nothing, ten years at most
     line 14: `rule[0].scan.malware`: malware detection is not supported by this version yet
