@@ -278,6 +278,10 @@ impl Advisories {
     ///
     /// When the file is corrupt in a way that its digest does not show.
     pub fn speaks_of(&self, ecosystem: &str, package: &str, id: &str) -> Result<bool, AdvisoryError> {
+        // What is said in another channel than the release's is not among the keys: it may well be spoken of there.
+        if ecosystem == Ecosystem::red_hat_repositories().as_str() && self.is_beside(package) {
+            return Ok(true);
+        }
         let mut entries = format::lookup(self.header, (*self.bytes).as_ref(), ecosystem, package)?;
         entries.try_fold(false, |known, entry| {
             let entry = entry?;

@@ -37,8 +37,8 @@ enum Action {
 /// Compile feeds from files and folders into one advisory file.
 #[derive(Debug, clap::Args)]
 struct BuildArgs {
-    /// A folder, a JSON document, JSON lines or a zip archive, plain or packed by gzip or zstd; `NAME=PATH` names the
-    /// source. May be repeated.
+    /// A folder, a JSON document, JSON lines, an `updateinfo.xml`, EPSS' CSV, a zip or tar archive of such, plain or packed
+    /// by gzip or zstd; `NAME=PATH` names the source. May be repeated.
     #[arg(long = "from", required = true, value_name = "[NAME=]PATH")]
     from: Vec<String>,
     /// The file to write; it is replaced in one step.
@@ -184,6 +184,9 @@ fn describe(advisories: &Advisories, now: i64) -> String {
         let covers = whole.map(|coverage| format!("{} ({})", coverage.ecosystem, coverage.packages));
         let covers: Vec<String> = covers.collect();
         let partly = source.coverage.iter().filter(|coverage| !coverage.whole).count();
+        let told = [(source.exploited, "exploited problems"), (source.scored, "problems with a prediction")];
+        let told = told.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+        let covers: Vec<String> = covers.into_iter().chain(told).collect();
         let mut covers = if covers.is_empty() { "nothing".to_owned() } else { covers.join(", ") };
         if partly > 0 {
             covers.push_str(&format!("; parts of {partly} more, which stay unknown"));
