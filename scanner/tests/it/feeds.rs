@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use proptest::prelude::*;
 use scanner::advisory::{Added, Advisories, Builder, FeedError, FeedKind};
 use scanner::finding::{Decimal, Finding};
 use scanner::matcher::match_packages;
@@ -524,4 +525,49 @@ fn a_source_whose_epoch_is_not_known_is_compared_without_it() {
     assert_eq!(errno("5.26.3-421.el8"), ["CVE-2026-0001 4:5.26.3-422.el8"]);
     let libs = told(&rocky, rpm("perl-libs", "4:5.26.3-421.el8", "perl", "4:5.26.3-421.el8", None), &known);
     assert_eq!(libs.len(), 1);
+}
+
+/// The seeds of the fuzzer: one document of each form.
+fn seeds() -> Vec<Vec<u8>> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/advisory_feed");
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files.iter().map(|file| std::fs::read(file).unwrap()).collect()
+}
+
+#[test]
+fn every_seed_of_the_fuzzer_is_a_document_of_a_known_form() {
+    let kinds: std::collections::BTreeSet<FeedKind> =
+        seeds().iter().map(|seed| Builder::new().add("test", None, seed).unwrap().kind).collect();
+    assert!(kinds.len() >= 8, "{kinds:?}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(3_000))]
+    #[test]
+    fn damaged_documents_never_panic_and_what_is_accepted_is_sound(
+        which in any::<prop::sample::Index>(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let seeds = seeds();
+        let mut document = which.get(&seeds).clone();
+        for (place, value) in changes {
+            let place = place.index(document.len());
+            document[place] = value;
+        }
+        if cut.index(4) == 0 {
+            document.truncate(cut.index(document.len()));
+        }
+        let mut builder = Builder::new();
+        if builder.add("test", None, &document).is_ok() {
+            let known = Advisories::open(Arc::new(builder.finish(NOW).unwrap())).unwrap();
+            for source in known.sources() {
+                for coverage in &source.coverage {
+                    let entries = known.lookup(&coverage.ecosystem, "bash").unwrap();
+                    entries.for_each(|entry| drop(entry.unwrap()));
+                }
+            }
+        }
+    }
 }
