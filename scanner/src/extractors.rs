@@ -155,13 +155,14 @@ fn may_hold_packages(path: &[u8]) -> bool {
     may_be_executable(path) || languages.iter().any(|language| language.wants(path) != Want::No)
 }
 
-/// Programs have no ending, and stand in few places.
+/// Programs stand in few places, most without an ending; libraries are told by theirs.
 fn may_be_executable(path: &[u8]) -> bool {
     let Some(slash) = path.iter().rposition(|&byte| byte == b'/') else { return false };
     let (folder, name) = (&path[..slash], &path[slash + 1..]);
     let place = |place: &[u8]| memchr::memmem::find(folder, place).is_some();
-    let program = [&b"bin"[..], b"libexec", b"games", b"lib"].into_iter().any(place);
-    program && !name.contains(&b'.') && !folder.starts_with(b"usr/share") && !folder.starts_with(b"etc")
+    let bare = !name.contains(&b'.') || memchr::memmem::find(name, b".so").is_some();
+    let program = place(b"bin") || bare && [&b"libexec"[..], b"games", b"lib", b"opt"].into_iter().any(place);
+    program && !folder.starts_with(b"usr/share") && !folder.starts_with(b"etc")
 }
 
 /// A path as databases write it, without what begins it in the archive's.

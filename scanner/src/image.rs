@@ -15,6 +15,9 @@ use crate::layer::{EntryKind, LayerReport};
 use crate::report::{LayerSummary, PermissionFinding, ScanReport, SecretFinding, Unknown};
 
 mod config;
+mod evasion;
+mod identity;
+mod languages;
 mod ownership;
 mod packages;
 mod tree;

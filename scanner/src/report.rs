@@ -100,6 +100,71 @@ pub enum Unknown {
         /// What is wrong with it.
         problem: String,
     },
+    /// `os-release` names one system, and the packages were built for another.
+    ContradictingDistribution {
+        /// What `os-release` says: `alpine 3.20`.
+        claimed: String,
+        /// What the packages say: `debian 12`.
+        told: String,
+        /// How many packages say so.
+        witnesses: usize,
+    },
+    /// A package database that a later layer deletes or empties, and that nothing takes the place of.
+    DeletedDatabase {
+        /// Where it stood.
+        path: String,
+        /// Which layer took it away.
+        layer: usize,
+        /// How many packages it listed.
+        packages: usize,
+        /// How many of their programs and libraries are still there.
+        files: usize,
+    },
+    /// Packages that are no longer listed, while their programs and libraries stay.
+    ShortenedDatabase {
+        /// The database that no longer lists them, or the list of files that nothing explains.
+        path: String,
+        /// Which layer wrote it.
+        layer: usize,
+        /// One of the packages.
+        package: String,
+        /// How many.
+        packages: usize,
+        /// How many of their programs and libraries are still there.
+        files: usize,
+    },
+    /// A package database that is reached through a link that no distribution makes.
+    LinkedDatabase {
+        /// Where package managers look.
+        path: String,
+        /// Where the link leads.
+        target: String,
+        /// Which layer wrote what stands there.
+        layer: usize,
+    },
+    /// Packages of a system that are listed only where no package manager looks.
+    MisplacedDatabase {
+        /// Where.
+        path: String,
+        /// Which layer wrote it.
+        layer: usize,
+    },
+    /// A C library of a distribution that no package explains: its packages have been left behind or hidden.
+    UnlistedSystem {
+        /// The library.
+        path: String,
+        /// Which layer wrote it.
+        layer: usize,
+    },
+    /// Code of a language whose description was deleted, emptied or put behind a link.
+    HiddenPackages {
+        /// Where.
+        path: String,
+        /// Which layer wrote the code, or hid its description.
+        layer: usize,
+        /// What is missing.
+        problem: String,
+    },
     /// A layer that is not a file-system layer, or was refused while walking.
     UnreadableLayer {
         /// Which.

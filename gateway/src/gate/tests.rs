@@ -1,6 +1,7 @@
 //! What the gate promises, as cases.
 
 mod attestation;
+mod evasion;
 mod fixture;
 mod properties;
 
@@ -233,6 +234,9 @@ fn whatever_could_not_be_judged_refuses() {
             "unknown",
         ),
         (Unknown::UnidentifiedPackage { package: "a 1".to_owned() }, "unknown"),
+        (Unknown::MisplacedDatabase { path: "a".to_owned(), layer: 0 }, "unknown"),
+        (Unknown::UnlistedSystem { path: "a".to_owned(), layer: 0 }, "unknown"),
+        (Unknown::HiddenPackages { path: "a".to_owned(), layer: 0, problem: "b".to_owned() }, "unknown"),
         (Unknown::UnreadableLayer { layer: 0, problem: "path escapes".to_owned() }, "integrity"),
     ];
     let accepting = policy_text() + "scan = { unknown = \"accept-unsafe\" }\n";

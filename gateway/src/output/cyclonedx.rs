@@ -79,7 +79,13 @@ fn hides_packages(unknown: &[Unknown]) -> bool {
         matches!(
             unknown,
             Unknown::BrokenDatabase { .. }
+                | Unknown::DeletedDatabase { .. }
+                | Unknown::HiddenPackages { .. }
+                | Unknown::LinkedDatabase { .. }
+                | Unknown::MisplacedDatabase { .. }
                 | Unknown::NothingRecognised
+                | Unknown::ShortenedDatabase { .. }
+                | Unknown::UnlistedSystem { .. }
                 | Unknown::UnreadableExecutable { .. }
                 | Unknown::UnreadableLayer { .. }
                 | Unknown::UnsupportedDatabase { .. }

@@ -54,12 +54,12 @@ pub(super) fn owned_files(
 }
 
 /// `libc6` out of `var/lib/dpkg/info/libc6:amd64.list`.
-fn listed_package(path: &str) -> Option<&str> {
+pub(super) fn listed_package(path: &str) -> Option<&str> {
     let name = path.rsplit('/').next()?;
     let name = name.strip_suffix(".list").or_else(|| name.strip_suffix(".md5sums"))?;
     name.split(':').next()
 }
 
 fn layer(id: EntryId) -> usize {
-    usize::try_from(id.layer).expect("counted from an index")
+    id.layer()
 }

@@ -7,6 +7,7 @@ mod compression;
 mod contradictions;
 mod distributions;
 mod feeds;
+mod evasion;
 mod goldens;
 mod hostile;
 mod images;
