@@ -15,7 +15,7 @@ use portcullis::gate::verdict::Verdict;
 use portcullis::gate::{Checkpoint, decide};
 use scanner::finding::{Finding, Risk, Severity};
 use scanner::package::{Package, PackageKind};
-use scanner::report::{AdvisoryRevision, LayerSummary, ScanReport, Waste};
+use scanner::report::{AdvisoryRevision, Coverage, LayerSummary, ScanReport, Waste};
 
 const NOW: i64 = 1_782_864_000;
 const REPOSITORY: &str = "registry.example/prod/app";
@@ -74,6 +74,7 @@ fn evidence(policy: &Policy, severity: Severity) -> Evidence {
         unknown: Vec::new(),
         secrets: Vec::new(),
         permissions: Vec::new(),
+        coverage: Coverage::default(),
         waste: Waste::default(),
         layers: (0..10).map(layer).collect(),
         advisories: Some(AdvisoryRevision {

@@ -68,15 +68,31 @@ pub enum Extracted {
     System {
         /// As in [`Extracted::Packages`].
         packages: Vec<Package>,
-        /// Which package (an index), and the file's path.
-        owned: Vec<(u32, String)>,
+        /// Which package (an index), and the file.
+        owned: Vec<(u32, OwnedFile)>,
     },
     /// Such files of one package, where they are listed by themselves.
-    Owned(Vec<String>),
+    Owned(Vec<OwnedFile>),
     /// The repositories that the system's packages come from.
     Repositories(Vec<String>),
     /// A package database that cannot be read yet: what it lists is unknown.
     Unsupported,
+}
+
+/// A file that a package brought.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnedFile {
+    /// Relative to the root.
+    pub path: String,
+    /// What its content must be, in hex, where the database states it so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+}
+
+impl From<String> for OwnedFile {
+    fn from(path: String) -> Self {
+        Self { path, sha256: None }
+    }
 }
 
 impl Extracted {

@@ -15,6 +15,7 @@ use crate::layer::{EntryKind, LayerReport};
 use crate::report::{LayerSummary, PermissionFinding, ScanReport, SecretFinding, Unknown};
 
 mod config;
+mod coverage;
 mod evasion;
 mod identity;
 mod languages;
@@ -68,7 +69,9 @@ pub fn inventory(layers: &[Layer<'_>], config: &[u8]) -> Inventory {
     let (mut secrets, permissions) = findings(&view);
     secrets.extend(config.secrets());
     secrets.sort();
+    let coverage = coverage::coverage(&view, &installed.packages);
     Inventory::new(ScanReport {
+        coverage,
         support: None,
         distribution: installed.distribution,
         packages: installed.packages,

@@ -25,6 +25,9 @@ pub struct ScanReport {
     pub secrets: Vec<SecretFinding>,
     /// Files whose permissions deserve a look.
     pub permissions: Vec<PermissionFinding>,
+    /// Who answers for the programs in the final view.
+    #[serde(default)]
+    pub coverage: Coverage,
     /// Bytes that are shipped but not visible in the final view.
     pub waste: Waste,
     /// One entry a layer, oldest first.
@@ -215,6 +218,65 @@ pub enum PermissionKind {
     Setuid,
     /// Writable by everyone, and no sticky directory.
     WorldWritable,
+}
+
+/// Every program that a container sees (machine code, and scripts that name their interpreter), by who answers for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Coverage {
+    /// Installed by a package, and still what its database states by SHA-256 (rpm, Python's `RECORD`).
+    pub verified: CoverageSum,
+    /// Installed by a package that states no such digest (dpkg, apk), and not written again by a later layer.
+    pub owned: CoverageSum,
+    /// Not installed by a package of the system, and known all the same: it tells what was built into it, or lies in a
+    /// package of a language, or is a script whose interpreter is known.
+    pub recognised: CoverageSum,
+    /// Installed by a package, and changed since.
+    pub modified: CoverageSum,
+    /// Nobody answers for it.
+    pub unexplained: CoverageSum,
+    /// The largest files that are modified or unexplained, most bytes first; bounded.
+    pub largest: Vec<UnexplainedFile>,
+}
+
+impl Coverage {
+    /// Bytes of all programs.
+    pub fn total_bytes(&self) -> u64 {
+        let sums = [self.verified, self.owned, self.recognised, self.modified, self.unexplained];
+        sums.iter().fold(0, |sum, class| sum.saturating_add(class.bytes))
+    }
+
+    /// What nobody answers for: files and bytes.
+    pub fn unanswered(&self) -> CoverageSum {
+        CoverageSum {
+            files: self.modified.files + self.unexplained.files,
+            bytes: self.modified.bytes.saturating_add(self.unexplained.bytes),
+        }
+    }
+}
+
+/// See [`Coverage`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CoverageSum {
+    /// How many files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// One program that nobody answers for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct UnexplainedFile {
+    /// File in the final view.
+    pub path: String,
+    /// Its bytes.
+    pub bytes: u64,
+    /// Which layer wrote it.
+    pub layer: usize,
+    /// A package installed it, and it was changed since.
+    pub modified: bool,
+    /// SHA-256 of its content, hex.
+    pub sha256: String,
 }
 
 /// Bytes that ship in the layers but that no container sees.

@@ -11,6 +11,7 @@ mod runtime;
 mod secret;
 mod signature;
 mod state;
+mod unexplained;
 mod unknown;
 mod vulnerability;
 
@@ -128,13 +129,14 @@ impl Check<'_> {
 }
 
 /// Asked of every runnable image at every checkpoint.
-const IMAGE_CHECKS: [ImageCheck; 14] = [
+const IMAGE_CHECKS: [ImageCheck; 15] = [
     integrity::contradictions,
     integrity::unreadable_layers,
     secret::secrets,
     vulnerability::findings,
     vulnerability::unknown_marks,
     unknown::unjudged,
+    unexplained::programs,
     unknown::advisory_age,
     unknown::end_of_life,
     base::base_image,

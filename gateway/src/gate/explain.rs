@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::policy::{Enforcement, Level, Mark, Pin, Policy, Rule, User, When, format_bytes};
+use super::policy::{Enforcement, Level, Mark, Pin, Policy, Rule, Unexplained, User, When, format_bytes};
 use super::verdict::{Denial, Reason};
 use super::words::printable;
 
@@ -172,6 +172,15 @@ fn scan(rule: &Rule) -> Vec<String> {
     lines.extend(grace.map(|grace| {
         format!("pull, admit: what was released is served for {grace} after a vulnerability first refuses it")
     }));
+    match rule.scan.unexplained {
+        Unexplained::Each(Level::Off) => {}
+        Unexplained::Each(level) => {
+            lines.push(format!("push: programs that nothing explains: {}", word(level)));
+        }
+        Unexplained::AtMost(share) => {
+            lines.push(format!("push: at most {share} of programs that nothing explains"));
+        }
+    }
     lines
 }
 

@@ -37,7 +37,9 @@ pub use identity::IdentitySummary;
 pub use pattern::{Pattern, PatternError};
 pub use reader::Mistake;
 use reader::{Mistakes, Place, Section};
-pub use rule::{BaseRule, ImageRule, Mark, Pin, PinRule, Rule, RuntimeRule, ScanRule, User, Worst};
+pub use rule::{
+    BaseRule, ImageRule, Mark, Pin, PinRule, Rule, RuntimeRule, ScanRule, Unexplained, User, Worst,
+};
 pub use signatures::{ServedForm, SignatureRule, When};
 pub use starter::{STARTER_KEY_PATH, starter};
 pub use trust_root::{FetchedRoot, RootSource};

@@ -11,7 +11,9 @@ use super::*;
 use fixture::*;
 use scanner::finding::{Decimal, Epss, Exploited, Finding, Risk, Severity, Unfixed};
 use scanner::release::Support;
-use scanner::report::{PermissionFinding, PermissionKind, SecretFinding, Unknown, WastedPath};
+use scanner::report::{
+    Coverage, CoverageSum, PermissionFinding, PermissionKind, SecretFinding, Unknown, WastedPath,
+};
 
 /// The checks that refused; empty for "allow".
 fn refused(checkpoint: Checkpoint, evidence: &Evidence, policy: &Policy) -> Vec<String> {
@@ -248,6 +250,34 @@ fn whatever_could_not_be_judged_refuses() {
         let expected: &[&str] = if expected == "integrity" { &["integrity"] } else { &[] };
         check(&signed(facts), &parse(&accepting), [expected; 4]);
     }
+}
+
+#[test]
+fn unexplained_programs_refuse_past_the_limit() {
+    let class = |files, bytes| CoverageSum { files, bytes };
+    let mut facts = clean();
+    scan_mut(&mut facts).coverage = Coverage {
+        owned: class(9, 900),
+        modified: class(1, 40),
+        unexplained: class(1, 60),
+        ..Coverage::default()
+    };
+    let cases = [
+        ("deny", true),
+        ("warn", false),
+        ("off", false),
+        ("10%", false),
+        ("9.99%", true),
+        ("100B", false),
+        ("99B", true),
+    ];
+    for (word, denied) in cases {
+        let text = policy_text() + &format!("scan = {{ unexplained = \"{word}\" }}\n");
+        let expected: &[&str] = if denied { &["unexplained"] } else { &[] };
+        check(&signed(facts.clone()), &parse(&text), [expected; 4]);
+        check(&signed(clean()), &parse(&text), [&[]; 4]);
+    }
+    check(&signed(facts), &policy(""), [&[]; 4]);
 }
 
 #[test]

@@ -135,7 +135,7 @@ pub struct Reason {
 }
 
 /// Every check, worst first: reasons are told in this order.
-pub const CHECKS: [&str; 23] = [
+pub const CHECKS: [&str; 24] = [
     "registry",
     "rule",
     "state",
@@ -145,6 +145,7 @@ pub const CHECKS: [&str; 23] = [
     "secret",
     "vulnerability",
     "unknown",
+    "unexplained",
     "advisory-age",
     "end-of-life",
     "privileged",

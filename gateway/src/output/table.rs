@@ -51,12 +51,13 @@ fn inventory(scan: &PlatformScan) -> String {
     let platform =
         scan.platform.as_ref().map_or_else(String::new, |platform| format!("{} ", printable(platform, 60)));
     format!(
-        "contents    {platform}{}: {} layers, {} packages, {} findings, {} secrets, {:.1} % wasted",
+        "contents    {platform}{}: {} layers, {} packages, {} findings, {} secrets, {} unexplained programs, {:.1} % wasted",
         printable(system, 80),
         report.layers.len(),
         report.packages.len(),
         report.findings.len(),
         report.secrets.len(),
+        report.coverage.unanswered().files,
         report.waste.ratio() * 100.0
     )
 }

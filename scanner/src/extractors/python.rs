@@ -1,6 +1,9 @@
 //! Python distributions: `*.dist-info/METADATA` and the egg layouts before it.
 
-use crate::extractors::{ExtractError, Extracted, Extractor, Want, ends_with, field, text};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::extractors::{ExtractError, Extracted, Extractor, OwnedFile, Want, ends_with, field, text};
 use crate::package::{Package, PackageKind};
 
 /// Reads core metadata (packaging.python.org, core-metadata), which is the same in all layouts, and of `RECORD`, the list
@@ -8,7 +11,7 @@ use crate::package::{Package, PackageKind};
 pub struct Python;
 
 /// Files of one distribution that are kept.
-const RECORDED_MAX: usize = 64;
+const RECORDED_MAX: usize = 2000;
 
 impl Extractor for Python {
     fn name(&self) -> &'static str {
@@ -61,18 +64,26 @@ impl Extractor for Python {
 }
 
 /// `PATH,HASH,SIZE` a line (PEP 376), relative to the folder of all distributions: top modules and compiled ones.
-fn recorded(path: &[u8], text: &str) -> Vec<String> {
+fn recorded(path: &[u8], text: &str) -> Vec<OwnedFile> {
     let path = String::from_utf8_lossy(path);
     let Some((folder, _)) = path.trim_end_matches("/RECORD").rsplit_once('/') else { return Vec::new() };
-    let files = text.lines().filter_map(|line| line.split(',').next()).map(|file| file.trim_matches('"'));
-    let telling = files.filter(|file| {
+    let files = text.lines().map(|line| {
+        let (file, rest) = line.split_once(',').unwrap_or((line, ""));
+        (file.trim_matches('"'), rest.split(',').next().unwrap_or_default())
+    });
+    let telling = files.filter(|(file, _)| {
         let top = match file.split_once('/') {
             None => file.ends_with(".py"),
             Some((_, rest)) => rest == "__init__.py",
         };
         (top || file.ends_with(".so")) && !file.split('/').any(|part| part == "..")
     });
-    telling.take(RECORDED_MAX).map(|file| format!("{folder}/{file}")).collect()
+    let owned = telling.take(RECORDED_MAX).map(|(file, digest)| {
+        let digest = digest.strip_prefix("sha256=").and_then(|digest| URL_SAFE_NO_PAD.decode(digest).ok());
+        let sha256 = digest.filter(|digest| digest.len() == 32).map(hex::encode);
+        OwnedFile { path: format!("{folder}/{file}"), sha256 }
+    });
+    owned.collect()
 }
 
 /// PEP 503: lower case, runs of `-`, `_` and `.` as one `-`.

@@ -9,7 +9,7 @@ fn packages(path: &str, bytes: &[u8]) -> Result<Vec<String>, String> {
         all().iter().filter(|extractor| extractor.wants(path.as_bytes()) != Want::No).collect();
     let [extractor] = wanted[..] else { panic!("{} extractors want `{path}`", wanted.len()) };
     match extractor.extract(path.as_bytes(), bytes) {
-        Ok(Extracted::Owned(paths)) => Ok(paths),
+        Ok(Extracted::Owned(files)) => Ok(files.into_iter().map(|file| file.path).collect()),
         Ok(found) => match found.packages() {
             Some(packages) => Ok(packages.iter().map(line).collect()),
             None => Ok(vec![format!("{found:?}")]),
@@ -48,7 +48,7 @@ fn a_new_version_of_any_part_is_a_new_analyzer() {
     let detectors = detectors.map(|detector| format!("{}/{}", detector.name(), detector.version()));
     let executables = format!("{}/{}", crate::executables::NAME, crate::executables::VERSION);
     let parts: Vec<_> = extractors.chain(detectors).chain([executables]).collect();
-    let expected = "apk/2 composer/1 content-manifest/1 dotnet/1 dpkg/2 java/2 node/2 os-release/1 pacman/1 python/2 rpm/2 ruby/1 \
+    let expected = "apk/2 composer/1 content-manifest/1 dotnet/1 dpkg/2 java/2 node/2 os-release/1 pacman/1 python/2 rpm/3 ruby/1 \
         unsupported/3 permissions/1 secrets/2 executable/4";
     assert_eq!(parts.join(" "), expected, "raise `ANALYZER` together with this list");
     assert_eq!(crate::layer::ANALYZER, "portcullis-layer/9");

@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::extractors::Extracted;
+use crate::extractors::{Extracted, OwnedFile};
 use crate::image::ownership::listed_package;
-use crate::image::packages::{DATABASES, Inventory};
+use crate::image::packages::{DATABASES, Installed};
 use crate::image::tree::{EntryId, Lookup, Shape};
 use crate::image::view::View;
 use crate::image::{identity, languages};
@@ -46,7 +46,7 @@ pub(super) fn is_known_place(path: &str) -> bool {
 }
 
 /// Looks for every rung of the ladder that `inventory` alone does not show.
-pub(super) fn lint(view: &View<'_>, by_entry: &HashMap<EntryId, &Extraction>, inventory: &mut Inventory) {
+pub(super) fn lint(view: &View<'_>, by_entry: &HashMap<EntryId, &Extraction>, inventory: &mut Installed) {
     let listed = Listed::new(view);
     let claimed = listed.claimed(view, inventory);
     deleted(view, &listed, &claimed, inventory);
@@ -81,7 +81,7 @@ impl<'a> Listed<'a> {
         let described = view.described(|id| ids.contains(&id));
         let paths = described.into_iter().map(|(id, entry)| (id, entry.path)).collect();
         let mut listed = Self { packages: BTreeMap::new(), paths };
-        let mut lists: BTreeMap<String, (EntryId, &'a [String])> = BTreeMap::new();
+        let mut lists: BTreeMap<String, (EntryId, &'a [OwnedFile])> = BTreeMap::new();
         for (id, extraction) in view.extractions().filter(|(id, _)| ids.contains(id)) {
             match &extraction.found {
                 Ok(Extracted::Packages(packages)) => {
@@ -97,7 +97,7 @@ impl<'a> Listed<'a> {
                         .collect();
                     for (number, path) in owned {
                         let entry = usize::try_from(*number).ok().and_then(|number| entries.get_mut(number));
-                        entry.into_iter().for_each(|entry| entry.files.push(path));
+                        entry.into_iter().for_each(|entry| entry.files.push(&path.path));
                     }
                     let named = packages.iter().map(|package| (package.kind, package.name.clone()));
                     listed.packages.extend(named.zip(entries));
@@ -114,26 +114,26 @@ impl<'a> Listed<'a> {
     }
 
     /// dpkg lists the files of each package in a file of its own.
-    fn add_lists(&mut self, view: &View<'a>, lists: BTreeMap<String, (EntryId, &'a [String])>) {
+    fn add_lists(&mut self, view: &View<'a>, lists: BTreeMap<String, (EntryId, &'a [OwnedFile])>) {
         for (name, (id, paths)) in lists {
             let orphan = || Entry { database: id, files: Vec::new(), orphan: true };
             let key = (PackageKind::Deb, name);
             if self.packages.contains_key(&key) || view.visible.contains_key(&id) {
                 let entry = self.packages.entry(key).or_insert_with(orphan);
-                entry.files.extend(paths.iter().map(String::as_str));
+                entry.files.extend(paths.iter().map(|file| file.path.as_str()));
             }
         }
     }
 
     /// What the files of installed packages are now.
-    fn claimed(&self, view: &View<'_>, inventory: &Inventory) -> HashSet<EntryId> {
+    fn claimed(&self, view: &View<'_>, inventory: &Installed) -> HashSet<EntryId> {
         let installed =
             inventory.packages.iter().map(|found| (found.package.kind, found.package.name.clone()));
         let installed: HashSet<(PackageKind, String)> = installed.collect();
         let of_installed = self.packages.iter().filter(|(key, _)| installed.contains(*key));
         of_installed
             .flat_map(|(_, entry)| &entry.files)
-            .filter_map(|path| content(view, path.as_bytes()))
+            .filter_map(|path| view.content(path.as_bytes()))
             .collect()
     }
 }
@@ -143,15 +143,6 @@ fn of_system(extraction: &Extraction) -> bool {
         Ok(Extracted::Owned(_)) => extraction.extractor == "dpkg",
         Ok(found) => found.packages().and_then(<[_]>::first).is_some_and(|package| package.kind.is_system()),
         Err(_) => false,
-    }
-}
-
-/// The file that a path leads to.
-fn content(view: &View<'_>, path: &[u8]) -> Option<EntryId> {
-    let Lookup::Found(node) = view.stack.tree.lookup(path) else { return None };
-    match view.stack.tree.node(node).shape {
-        Shape::File(content) => Some(content),
-        _ => None,
     }
 }
 
@@ -165,7 +156,7 @@ struct Missing {
 }
 
 /// Packages that earlier layers list and the final view does not; and traces of a package manager without any package.
-fn deleted(view: &View<'_>, listed: &Listed<'_>, claimed: &HashSet<EntryId>, inventory: &mut Inventory) {
+fn deleted(view: &View<'_>, listed: &Listed<'_>, claimed: &HashSet<EntryId>, inventory: &mut Installed) {
     let installed: HashSet<(PackageKind, &str)> =
         inventory.packages.iter().map(|found| (found.package.kind, found.package.name.as_str())).collect();
     let kinds: HashSet<PackageKind> = installed.iter().map(|(kind, _)| *kind).collect();
@@ -176,7 +167,7 @@ fn deleted(view: &View<'_>, listed: &Listed<'_>, claimed: &HashSet<EntryId>, inv
         }
         // What was there when the package was listed, and belongs to no other one, was left behind.
         let remains = |path: &&&str| {
-            content(view, path.as_bytes()).is_some_and(|content| {
+            view.content(path.as_bytes()).is_some_and(|content| {
                 content.layer() <= entry.database.layer() && !claimed.contains(&content)
             })
         };
@@ -218,7 +209,7 @@ fn deleted(view: &View<'_>, listed: &Listed<'_>, claimed: &HashSet<EntryId>, inv
 }
 
 /// A database that was moved is still read; but only the one that package managers use says what is installed.
-fn misplaced(inventory: &mut Inventory) {
+fn misplaced(inventory: &mut Installed) {
     let mut places: BTreeMap<PackageKind, (bool, &str, usize)> = BTreeMap::new();
     for found in inventory.packages.iter().filter(|found| found.package.kind.is_system()) {
         let known = is_known_place(&found.path);
@@ -233,7 +224,7 @@ fn misplaced(inventory: &mut Inventory) {
 }
 
 /// Whoever copies a system without its database still needs its C library.
-fn unlisted_system(view: &View<'_>, claimed: &HashSet<EntryId>, inventory: &mut Inventory) {
+fn unlisted_system(view: &View<'_>, claimed: &HashSet<EntryId>, inventory: &mut Installed) {
     let listed = inventory.packages.iter().any(|found| found.package.kind.is_system());
     // Where no files are listed at all, nothing can be said about one.
     if listed && claimed.is_empty() {
@@ -244,7 +235,7 @@ fn unlisted_system(view: &View<'_>, claimed: &HashSet<EntryId>, inventory: &mut 
         if found.is_some() || !is_c_library(path) || matches!(node.shape, Shape::Directory | Shape::Device) {
             return;
         }
-        if let Some(content) = content(view, path).filter(|content| !claimed.contains(content)) {
+        if let Some(content) = view.content(path).filter(|content| !claimed.contains(content)) {
             let path = printable(path);
             found = Some(Unknown::UnlistedSystem { path, layer: content.layer() });
         }

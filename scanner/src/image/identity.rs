@@ -229,6 +229,7 @@ mod tests {
                 version_id: (!version.is_empty()).then(|| version.to_owned()),
                 codename: None,
                 pretty_name: None,
+                repositories: Vec::new(),
             };
             let found = contradiction(&distribution, &packages(kind, list));
             let told = found.map(|unknown| match unknown {

@@ -129,7 +129,7 @@ impl Lint<'_, '_> {
     fn link(&mut self, path: &[u8], node: &Node) {
         let hard = matches!(node.listed, Some((EntryKind::HardLink, _)));
         let content = match &node.shape {
-            Shape::Symlink(_) => self.content(path),
+            Shape::Symlink(_) => self.view.content(path),
             Shape::File(content) if hard => Some(*content),
             _ => return,
         };
@@ -173,7 +173,7 @@ impl Lint<'_, '_> {
 
     /// A description that is broken is told elsewhere.
     fn tells_packages(&self, path: &[u8]) -> bool {
-        let Some(found) = self.content(path).and_then(|content| self.by_entry.get(&content)) else {
+        let Some(found) = self.view.content(path).and_then(|content| self.by_entry.get(&content)) else {
             return false;
         };
         found
@@ -219,11 +219,12 @@ impl Lint<'_, '_> {
             })
         };
         let current = lists().filter(|(id, _)| self.view.visible.contains_key(id));
-        let current: HashSet<&str> = current.flat_map(|(_, paths)| paths).map(String::as_str).collect();
+        let current: HashSet<&str> =
+            current.flat_map(|(_, files)| files).map(|file| file.path.as_str()).collect();
         let mut found = Vec::new();
         for (id, paths) in lists().filter(|(id, _)| !self.view.visible.contains_key(id)) {
-            let left = paths.iter().find(|path| {
-                let content = self.content(path.as_bytes());
+            let left = paths.iter().map(|file| &file.path).find(|path| {
+                let content = self.view.content(path.as_bytes());
                 !current.contains(path.as_str())
                     && content.is_some_and(|content| content.layer() <= id.layer())
             });
@@ -264,14 +265,6 @@ impl Lint<'_, '_> {
         matches!(self.view.stack.tree.lookup(path), Lookup::Found(_))
     }
 
-    fn content(&self, path: &[u8]) -> Option<EntryId> {
-        let Lookup::Found(node) = self.view.stack.tree.lookup(path) else { return None };
-        match self.view.stack.tree.node(node).shape {
-            Shape::File(content) => Some(content),
-            _ => None,
-        }
-    }
-
     fn hidden(&mut self, path: &[u8], node: &Node, problem: &str) {
         let layer = node.entry.map_or(0, EntryId::layer);
         let (path, problem) = (printable(path), problem.to_owned());
@@ -281,7 +274,7 @@ impl Lint<'_, '_> {
 
 /// The folder of the package in the outermost `node_modules`, and what stands in it. Packages bring folders of that name
 /// to test themselves; those are no one's packages. pnpm keeps all packages one level down.
-fn node_folder(path: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(super) fn node_folder(path: &[u8]) -> Option<(&[u8], &[u8])> {
     const ROOT: &[u8] = b"node_modules/";
     let mut start = 0;
     loop {

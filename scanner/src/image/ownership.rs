@@ -36,14 +36,14 @@ pub(super) fn owned_files(
         match &extraction.found {
             // A list of a package that is not installed is nobody's word.
             Ok(Extracted::Owned(paths)) if listed_package(place).is_some_and(|name| debs.contains(name)) => {
-                paths.iter().for_each(|path| claim(path, layer(id)));
+                paths.iter().for_each(|file| claim(&file.path, layer(id)));
             }
             Ok(Extracted::System { packages, owned }) => {
-                for (number, path) in owned {
+                for (number, file) in owned {
                     let package = usize::try_from(*number).ok().and_then(|number| packages.get(number));
                     if let Some(package) = package.filter(|package| !is_foreign(package)) {
                         // The database is rewritten with each package; the files were, when theirs came.
-                        claim(path, origins.get(&("", package)).copied().unwrap_or(layer(id)));
+                        claim(&file.path, origins.get(&("", package)).copied().unwrap_or(layer(id)));
                     }
                 }
             }

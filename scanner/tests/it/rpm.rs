@@ -77,7 +77,9 @@ fn with_file(header: &[u8], folder: &str, name: &str, folder_number: u32) -> Vec
 fn files_of_a_package_that_may_hold_others_are_listed() {
     let database = |folder, name, number| ndb(&[with_file(&header(&BASH, None), folder, name, number)]);
     let owned = |database: &[u8]| match Rpm.extract(b"var/lib/rpm/Packages.db", database) {
-        Ok(Extracted::System { owned, .. }) => Ok(owned),
+        Ok(Extracted::System { owned, .. }) => {
+            Ok(owned.into_iter().map(|(number, file)| (number, file.path)).collect::<Vec<_>>())
+        }
         Ok(other) => panic!("{other:?}"),
         Err(error) => Err(error.to_string()),
     };

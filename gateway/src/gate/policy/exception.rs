@@ -40,7 +40,7 @@ pub enum Waives {
 
 /// The checks that an exception may name. Signatures, state and integrity are absent on purpose: whoever may write
 /// exceptions must not thereby be able to vouch.
-pub(crate) const WAIVABLE_CHECKS: [&str; 13] = [
+pub(crate) const WAIVABLE_CHECKS: [&str; 14] = [
     "advisory-age",
     "base",
     "end-of-life",
@@ -50,6 +50,7 @@ pub(crate) const WAIVABLE_CHECKS: [&str; 13] = [
     "permission-world-writable",
     "pin",
     "size",
+    "unexplained",
     "unknown",
     "user",
     "vulnerability",

@@ -120,6 +120,8 @@ pub struct ScanRule {
     pub secrets: Level,
     /// What could not be judged; [`Level::Warn`] only where the file says `accept-unsafe`.
     pub unknown: Level,
+    /// Programs that nobody answers for.
+    pub unexplained: Unexplained,
     /// A distribution's release that gets no fixes any more: advisories about it fall silent.
     pub end_of_life: Level,
     /// What a finding without severity counts as.
@@ -131,6 +133,16 @@ pub struct ScanRule {
     /// How old the advisories may be, since they were last fetched.
     #[serde(serialize_with = "humantime_text")]
     pub max_advisory_age: Duration,
+}
+
+/// What programs that nobody answers for do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unexplained {
+    /// More than this refuses, of the bytes of all programs.
+    AtMost(Share),
+    /// Any refuses, is told, or is not looked at.
+    Each(Level),
 }
 
 /// Limits on the image itself; what is not written is not checked.
@@ -369,6 +381,7 @@ fn parse_scan(mut fields: Fields<'_, '_, '_>) -> Option<ScanRule> {
     // `off` would hide that nothing was judged, so even the loosest word still warns, each time.
     let words = [("deny", Level::Deny), ("accept-unsafe", Level::Warn)];
     let unknown = fields.read("unknown", Level::Deny, |entry, mistakes| entry.word(&words, mistakes));
+    let unexplained = fields.read("unexplained", Unexplained::Each(Level::Off), parse_unexplained);
     let end_of_life = fields.read("end-of-life", Level::Warn, |entry, mistakes| entry.level(mistakes));
     let unrated = fields.read("unrated", Severity::High, |entry, mistakes| entry.word(&SEVERITIES, mistakes));
     let age =
@@ -380,11 +393,23 @@ fn parse_scan(mut fields: Fields<'_, '_, '_>) -> Option<ScanRule> {
         deny: deny?,
         secrets: secrets?,
         unknown: unknown?,
+        unexplained: unexplained?,
         end_of_life: end_of_life?,
         unrated: unrated?,
         grace: grace?,
         max_advisory_age: age?,
     })
+}
+
+/// A level, or a limit in bytes or per cent.
+fn parse_unexplained(entry: &Entry<'_>, mistakes: &mut Mistakes<'_>) -> Option<Unexplained> {
+    let is_limit =
+        entry.value.as_str().is_some_and(|text| text.starts_with(|first: char| first.is_ascii_digit()));
+    if is_limit {
+        entry.share(mistakes).map(Unexplained::AtMost)
+    } else {
+        entry.level(mistakes).map(Unexplained::Each)
+    }
 }
 
 fn parse_scan_deny(entry: &Entry<'_>, mistakes: &mut Mistakes<'_>) -> Option<Vec<Worst>> {

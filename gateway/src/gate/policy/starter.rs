@@ -45,6 +45,9 @@ unrated = "high"
 secrets = "deny"
 # Unknown distributions, broken package databases, missing advisories. Unknown is not clean.
 unknown = "deny"
+# Programs that no package brought or still vouches for, and that do not tell what is in them. A limit, as in "5%" of the
+# bytes of all programs or "10MiB", refuses what is above it.
+unexplained = "warn"
 # Advisories older than this cannot call anything clean.
 max-advisory-age = "7d"
 

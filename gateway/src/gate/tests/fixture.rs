@@ -9,7 +9,7 @@ use keys::signature::{Subject, UnverifiedSignature};
 use keys::verify::{Verification, verify};
 use scanner::finding::{Finding, Risk, Severity};
 use scanner::package::{Package, PackageKind};
-use scanner::report::{AdvisoryRevision, LayerSummary, ScanReport, SecretFinding, Waste};
+use scanner::report::{AdvisoryRevision, Coverage, LayerSummary, ScanReport, SecretFinding, Waste};
 
 use crate::gate::evidence::{Content, Evidence, ImageFacts, Runtime, State};
 use crate::gate::policy::Policy;
@@ -111,6 +111,7 @@ pub(super) fn clean() -> ImageFacts {
         unknown: Vec::new(),
         secrets: Vec::new(),
         permissions: Vec::new(),
+        coverage: Coverage::default(),
         waste: Waste { total_bytes: 1000, ..Waste::default() },
         layers: vec![layer('1', "ADD rootfs.tar /"), layer('2', "RUN apt-get install -y openssl")],
         advisories: Some(AdvisoryRevision {
