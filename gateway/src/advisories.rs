@@ -1,5 +1,6 @@
 //! The advisories in use: one mapped file, swapped whole while others look things up.
 
+pub mod bundle;
 pub mod fetch;
 pub mod intake;
 pub mod update;

@@ -43,8 +43,7 @@ pub use pull::{Answer, Asker};
 pub use receipts::ReceiptConfig;
 pub(crate) use receipts::{Issuer, take_away};
 use refused::RefusedCandidates;
-#[cfg(test)]
-pub(crate) use rejudge::Rejudged;
+pub use rejudge::Rejudged;
 use taken::Taken;
 
 /// How often a question is asked anew because policy or advisories changed while it was weighed.

@@ -1,4 +1,6 @@
-//! `portcullis advisories`: build, show and update the advisory file.
+//! `portcullis advisories`: build, show and update the advisory file, and hand it on by way of a registry.
+
+mod transfer;
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -20,7 +22,7 @@ use crate::advisories::{
 };
 use crate::clock::Clock;
 
-/// Build, show and update the advisory file.
+/// Build, show and update the advisory file; publish it in a registry, take it up from one.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -31,6 +33,8 @@ pub struct Args {
 enum Action {
     Build(BuildArgs),
     Info(InfoArgs),
+    Pull(transfer::PullArgs),
+    Push(transfer::PushArgs),
     Update(UpdateArgs),
 }
 
@@ -73,7 +77,7 @@ struct UpdateArgs {
     quiet: bool,
 }
 
-/// Runs one of the three.
+/// Runs one of them.
 ///
 /// # Errors
 ///
@@ -82,6 +86,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.action {
         Action::Build(args) => build(&args),
         Action::Info(args) => info(&args),
+        Action::Pull(args) => transfer::pull(&args).map(|()| ExitCode::from(EXIT_DONE)),
+        Action::Push(args) => transfer::push(&args).map(|()| ExitCode::from(EXIT_DONE)),
         Action::Update(args) => update(&args),
     }
 }

@@ -29,15 +29,15 @@ const PAUSE: Duration = Duration::from_secs(60);
 
 /// What one round came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Rejudged {
+pub struct Rejudged {
     /// Kept their answer without being looked at.
-    pub(crate) untouched: u64,
+    pub untouched: u64,
     /// Judged again; the advisories say the same as before.
-    pub(crate) same: u64,
+    pub same: u64,
     /// Judged again; the answer was given anew.
-    pub(crate) weighed: u64,
+    pub weighed: u64,
     /// No answer could be found; the old one stands, and the next round asks again.
-    pub(crate) failed: u64,
+    pub failed: u64,
 }
 
 /// What is to be done about one answer.
@@ -112,10 +112,7 @@ impl Judge {
     ///
     /// # Errors
     /// When the records fail. What fails about one image is counted, and keeps no other waiting.
-    pub(crate) async fn rejudge(
-        self: &Arc<Self>,
-        before: Option<&Advisories>,
-    ) -> Result<Rejudged, JudgeError> {
+    pub async fn rejudge(self: &Arc<Self>, before: Option<&Advisories>) -> Result<Rejudged, JudgeError> {
         let basis = &self.basis();
         self.complete_inventories(basis).await?;
         let revision = basis.revision();
