@@ -1,6 +1,7 @@
 //! The list of subcommands, and what their exit codes mean.
 #![expect(clippy::needless_pass_by_value, reason = "each subcommand takes its arguments whole")]
 
+pub mod admission;
 pub mod advisories;
 pub mod affected;
 pub mod attest;
@@ -14,6 +15,7 @@ pub mod keys;
 pub mod log;
 pub mod notary;
 pub mod policy;
+mod receipt_trust;
 mod registry_access;
 mod secret_input;
 pub mod serve;
@@ -52,6 +54,7 @@ struct CommandLine {
 /// One variant per subcommand, in alphabetical order; each lives in `cli/NAME.rs` as `Args` and `run`.
 #[derive(Debug, Subcommand)]
 enum Command {
+    Admission(admission::Args),
     Advisories(advisories::Args),
     Affected(affected::Args),
     Attest(attest::Args),
@@ -94,6 +97,7 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Admission(args) => admission::run(&args),
         Command::Advisories(args) => advisories::run(args),
         Command::Affected(args) => affected::run(&args),
         Command::Attest(args) => attest::run(&args),

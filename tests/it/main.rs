@@ -18,6 +18,7 @@ mod memory;
 mod new_advisories;
 mod offline;
 mod pipeline;
+mod receipts_at_doors;
 mod register;
 mod trust_life;
 mod trust_roots;

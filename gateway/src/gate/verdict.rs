@@ -135,13 +135,14 @@ pub struct Reason {
 }
 
 /// Every check, worst first: reasons are told in this order.
-pub const CHECKS: [&str; 24] = [
+pub const CHECKS: [&str; 25] = [
     "registry",
     "rule",
     "state",
     "content",
     "integrity",
     "signature",
+    "receipt",
     "secret",
     "vulnerability",
     "unknown",
