@@ -82,6 +82,14 @@ pub fn decide(checkpoint: Checkpoint, evidence: &Evidence, policy: &Policy) -> V
     tally.verdict(&question)
 }
 
+/// Asks what a rule's conditions say of the statements in the evidence, once for all verdicts about it. It may take a
+/// second: for whoever gathers evidence on a thread of its own, last of all.
+pub fn ask_conditions(evidence: &mut Evidence, policy: &Policy) {
+    if let Some(rule) = policy.rule_for(&evidence.repository) {
+        checks::ask_conditions(evidence, rule);
+    }
+}
+
 /// Until when a verdict about this evidence holds for the sake of what was stated about it, seconds since 1970-01-01
 /// UTC; `None`: nothing of it ends. A later moment than the evidence's own.
 pub fn stated_until(evidence: &Evidence, policy: &Policy) -> Option<i64> {

@@ -24,7 +24,7 @@ use super::evidence::{Content, Evidence, ImageFacts};
 use super::policy::{Level, Rule, When};
 use super::verdict::{LayerReference, Reason};
 use super::words::printable;
-pub(super) use attestation::ends as attestations_end;
+pub(super) use attestation::{ask as ask_conditions, ends as attestations_end};
 
 /// One question about one image under one rule.
 pub(super) struct Question<'a> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use keys::attestation::Attestations;
+use keys::attestation::{Attestations, VerifiedAttestation};
 use keys::verify::Verification;
 use scanner::finding::Finding;
 use scanner::report::ScanReport;
@@ -30,6 +30,8 @@ pub struct Evidence {
     pub tag_is_signed: bool,
     /// What was stated about this digest or one of [`Evidence::parents`], of the types that the rule asks for.
     pub attestations: Attestations,
+    /// What the rule's conditions say of those statements, as far as they were asked already.
+    pub conditions: ConditionAnswers,
     /// What a collection of Notary v1 comes to, where the manifest is one.
     pub collection: Option<Standing>,
     /// What the records are to remember together with a verdict about this.
@@ -64,6 +66,7 @@ impl Evidence {
             signatures: Verification::default(),
             tag_is_signed: false,
             attestations: Attestations::default(),
+            conditions: ConditionAnswers::default(),
             collection: None,
             learned: Vec::new(),
             parents: Vec::new(),
@@ -86,6 +89,27 @@ impl Evidence {
 /// By what a finding is remembered: one problem in one version of one package.
 pub fn finding_key(finding: &Finding) -> String {
     format!("{} {} {}", finding.id, finding.package.name, finding.package.version)
+}
+
+/// Answers of conditions about statements. A condition may take its time, and one question after another asks for the same:
+/// it is asked once, where that harms nobody ([`super::ask_conditions`]).
+#[derive(Clone, Debug, Default)]
+pub struct ConditionAnswers(BTreeMap<(String, String, String), Result<(), String>>);
+
+impl ConditionAnswers {
+    /// What the condition `source` said of a statement; `None`: it was not asked. A condition sees nothing of an image but
+    /// its repository, which is one and the same here, and the digest that the statement is about.
+    pub(super) fn find(&self, source: &str, about: &VerifiedAttestation) -> Option<&Result<(), String>> {
+        self.0.get(&Self::key(source, about))
+    }
+
+    pub(super) fn keep(&mut self, source: &str, about: &VerifiedAttestation, answer: Result<(), String>) {
+        self.0.insert(Self::key(source, about), answer);
+    }
+
+    fn key(source: &str, about: &VerifiedAttestation) -> (String, String, String) {
+        (source.to_owned(), about.digest().to_owned(), about.subject_digest().to_owned())
+    }
 }
 
 /// Whether a collection of Notary v1 verified for somebody whom the policy trusts.

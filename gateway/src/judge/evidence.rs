@@ -10,6 +10,7 @@ use scanner::layer::{ANALYZER, LayerOutcome, LayerReport};
 
 use super::{Basis, Judge, JudgeError, inventories};
 use crate::digest::Digest;
+use crate::gate::ask_conditions;
 use crate::gate::assemble::image_inventory;
 use crate::gate::evidence::{Content, Evidence, ImageFacts, IndexChild};
 use crate::ingest::walk_stored;
@@ -73,6 +74,7 @@ impl Judge {
         {
             self.judge_collection(connection, repository, &mut evidence, basis)?;
         }
+        ask_conditions(&mut evidence, &basis.policy);
         Ok(evidence)
     }
 
