@@ -22,3 +22,4 @@ mod receipts_at_doors;
 mod register;
 mod trust_life;
 mod trust_roots;
+mod verify_explain;
