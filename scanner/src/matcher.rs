@@ -191,11 +191,13 @@ fn judge(
 ) -> Result<Vec<Finding>, Unjudged> {
     let installed = &package.package;
     let mut affecting = Vec::new();
+    // What a package's own name and an earlier channel say goes before what its source and a later one say.
+    let decides = channels.len() > 1 || ecosystem.tells_sources();
     let mut spoken_of: HashSet<&str> = HashSet::new();
     let mut is_known = false;
     for channel in channels {
-        let mut here = Vec::new();
         for called in called(installed, ecosystem) {
+            let mut here = Vec::new();
             for name in called.names(installed, ecosystem)? {
                 for entry in advisories.lookup(&channel.ecosystem, &name)? {
                     let entry = entry?;
@@ -203,7 +205,7 @@ fn judge(
                     if spoken_of.contains(entry.id) {
                         continue;
                     }
-                    if channels.len() > 1 {
+                    if decides {
                         here.push(entry.id);
                     }
                     if let Some(fix) = affects(&entry, ecosystem, channel, &called)? {
@@ -211,8 +213,8 @@ fn judge(
                     }
                 }
             }
+            spoken_of.extend(here);
         }
-        spoken_of.extend(here);
     }
     if !is_known && ecosystem.build(&installed.version).is_some() {
         // Nobody has ever said anything about builds of this kind: that is no clean bill.
@@ -242,11 +244,14 @@ fn called<'p>(installed: &'p Package, ecosystem: &Ecosystem) -> Vec<Called<'p>> 
         Some(source) if ecosystem.names_sources() || ecosystem.tells_sources() => {
             let (name, version) = (source.name.as_str(), source.version.as_str());
             let ignores_epoch = is_rpm && without_epoch(version) != without_epoch(&installed.version);
-            let mut called = vec![Called { name, version, is_source: true, ignores_epoch }];
-            if is_rpm && (source.name != installed.name || ecosystem.tells_sources()) {
-                called.push(own);
+            let of_source = Called { name, version, is_source: true, ignores_epoch };
+            if ecosystem.tells_sources() {
+                vec![own, of_source]
+            } else if is_rpm && source.name != installed.name {
+                vec![of_source, own]
+            } else {
+                vec![of_source]
             }
-            called
         }
         _ => vec![own],
     }

@@ -163,6 +163,8 @@ struct Statement {
     fixed: Option<String>,
     /// Affected without a fix, and why it has none.
     open: Option<Option<Remedy<'static>>>,
+    /// Not affected, whatever is said about its source.
+    safe: bool,
     severity: Option<Severity>,
 }
 
@@ -205,8 +207,19 @@ fn affected(
         statement.severity = statement.severity.max(impacts.get(id.as_str()).copied());
         statement.open = Some(investigated.or_else(|| remedies.get(id.as_str()).copied()));
     }
-    for id in &status.known_not_affected {
-        covers.extend(products.component(id).map(|component| component.channel));
+    let whole: BTreeSet<Ecosystem> = statements
+        .keys()
+        .filter(|(_, package)| Ecosystem::is_source(package))
+        .map(|(it, _)| it.clone())
+        .collect();
+    for component in status.known_not_affected.iter().filter_map(|id| products.component(id)) {
+        covers.insert(component.channel.clone());
+        // Its source is affected, and it is not: that must be said, or the source would speak for it.
+        if !component.is_source && component.version.is_none() && whole.contains(&component.channel) {
+            statements
+                .entry(component.key(""))
+                .or_insert_with(|| Statement { safe: true, ..Statement::default() });
+        }
     }
     statements
         .into_iter()
@@ -219,6 +232,7 @@ impl Statement {
         let (ranges, remedy) = match (self.fixed, self.open) {
             // A fix goes before an older statement that there is none.
             (Some(fixed), _) => (vec![range::before(Scheme::Rpm, &fixed)], None),
+            (None, _) if self.safe => (Vec::new(), None),
             (None, open) => (vec![range::everything()], open.flatten()),
         };
         let grade = self.severity.map(|severity| Box::new(Grade::stated(Some(severity), None, SOURCE)));

@@ -187,6 +187,7 @@ fn vex(cve: &str, statuses: &Value, remediations: &Value) -> Value {
         component("bash", "pkg:rpm/redhat/bash?arch=src"),
         component("kernel", "pkg:rpm/redhat/kernel?arch=src"),
         component("vim", "pkg:rpm/redhat/vim?arch=src"),
+        component("vim-data", "pkg:rpm/redhat/vim-data"),
         component("zlib", "pkg:rpm/redhat/zlib?arch=src"),
         component("nodejs:18/nodejs", "pkg:rpm/redhat/nodejs?arch=src&rpmmod=nodejs:18"),
         component(
@@ -253,7 +254,7 @@ fn statuses_of_red_hat_are_findings_with_their_reasons() {
             "known_affected": [format!("{main}:kernel"), format!("{main}:vim"), format!("{main}:nodejs:18/nodejs"),
                 format!("{main}:ose-cli"), "of no relationship"],
             "under_investigation": [format!("{main}:zlib")],
-            "known_not_affected": [],
+            "known_not_affected": [format!("{main}:vim-data")],
         }),
         &json!([
             { "category": "no_fix_planned", "details": "Will not fix", "product_ids": [format!("{main}:vim")] },
@@ -278,6 +279,7 @@ fn statuses_of_red_hat_are_findings_with_their_reasons() {
         ["CVE-2026-0001 its vendor defers the fix"]
     );
     assert_eq!(one("vim-minimal", "8-1.el9", "vim", None), ["CVE-2026-0001 its vendor will not fix it"]);
+    assert!(one("vim-data", "8-1.el9", "vim", None).is_empty(), "told apart from its source");
     let zlib = one("zlib", "1.2-1.el9", "zlib", None);
     assert!(zlib[0].contains("still investigates"), "{zlib:?}");
 

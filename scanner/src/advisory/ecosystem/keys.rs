@@ -25,6 +25,11 @@ impl Ecosystem {
         format!("src:{package}")
     }
 
+    /// Is a name of that kind?
+    pub(in crate::advisory) fn is_source(package: &str) -> bool {
+        package.starts_with("src:")
+    }
+
     /// Do advisories name sources and binaries apart?
     pub(crate) fn tells_sources(&self) -> bool {
         self.family() == "redhat"
