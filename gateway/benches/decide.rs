@@ -74,6 +74,7 @@ fn evidence(policy: &Policy, severity: Severity) -> Evidence {
         unknown: Vec::new(),
         secrets: Vec::new(),
         permissions: Vec::new(),
+        attacks: Vec::new(),
         coverage: Coverage::default(),
         waste: Waste::default(),
         layers: (0..10).map(layer).collect(),

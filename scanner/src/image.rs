@@ -14,6 +14,7 @@ use crate::layer::entry::printable;
 use crate::layer::{EntryKind, LayerReport};
 use crate::report::{LayerSummary, PermissionFinding, ScanReport, SecretFinding, Unknown};
 
+mod attacks;
 mod config;
 mod coverage;
 mod evasion;
@@ -71,6 +72,7 @@ pub fn inventory(layers: &[Layer<'_>], config: &[u8]) -> Inventory {
     secrets.sort();
     let coverage = coverage::coverage(&view, &installed.packages);
     Inventory::new(ScanReport {
+        attacks: attacks::attacks(&view, &config),
         coverage,
         support: None,
         distribution: installed.distribution,
@@ -125,6 +127,7 @@ fn findings(view: &View<'_>) -> (Vec<SecretFinding>, Vec<PermissionFinding>) {
                 value_sha256: value_sha256.clone(),
                 preview: preview.clone(),
             }),
+            Detected::Device { .. } => {}
             Detected::Permission(kind) => permissions.extend(visible.map(|path| PermissionFinding {
                 kind: *kind,
                 path: if path.is_empty() { ".".to_owned() } else { path.clone() },

@@ -25,6 +25,9 @@ pub struct ScanReport {
     pub secrets: Vec<SecretFinding>,
     /// Files whose permissions deserve a look.
     pub permissions: Vec<PermissionFinding>,
+    /// What is aimed at the engine that unpacks or starts the image.
+    #[serde(default)]
+    pub attacks: Vec<EngineAttack>,
     /// Who answers for the programs in the final view.
     #[serde(default)]
     pub coverage: Coverage,
@@ -218,6 +221,64 @@ pub enum PermissionKind {
     Setuid,
     /// Writable by everyone, and no sticky directory.
     WorldWritable,
+}
+
+/// Content that has been used, or could be, against the engine that unpacks or starts an image.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct EngineAttack {
+    /// Which.
+    pub kind: AttackKind,
+    /// File in the image, or part of the configuration: `config.User`.
+    pub place: String,
+    /// Which layer wrote it; `None` for the configuration and where it is not told.
+    pub layer: Option<usize>,
+    /// What is wrong with it, with the value.
+    pub problem: String,
+}
+
+/// See [`EngineAttack`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AttackKind {
+    /// `etc/passwd` or `etc/group` that is huge or no file: engines read it into memory.
+    AccountFile,
+    /// A device node that engines do not put into every container anyway.
+    DeviceNode,
+    /// A symbolic link that climbs above the root.
+    EscapingLink,
+    /// A hard link to a symbolic one: engines have followed it when they set permissions.
+    LinkToLink,
+    /// A link into the process that follows it, which is the engine's own while a container starts.
+    ProcessLink,
+    /// A label in a namespace where the engine keeps orders to itself.
+    ReservedLabel,
+    /// The root of the image is no directory.
+    RootLink,
+    /// A later layer lets a file run with its owner's or group's rights.
+    SetuidGrowth,
+    /// A user or group number that overflows, and is root's or a name's then.
+    UserOutOfRange,
+    /// A volume whose path leaves the image.
+    VolumePath,
+    /// A working directory that leaves the image, or lies in a process.
+    WorkingDirectory,
+}
+
+impl AttackKind {
+    /// The holes in engines that it has been used for.
+    pub fn advisories(self) -> &'static [&'static str] {
+        match self {
+            Self::AccountFile => &["CVE-2026-47262"],
+            Self::DeviceNode | Self::EscapingLink | Self::SetuidGrowth => &[],
+            Self::LinkToLink => &["CVE-2021-32760"],
+            Self::ProcessLink => &["CVE-2019-5736"],
+            Self::ReservedLabel => &["CVE-2026-53488"],
+            Self::RootLink => &["CVE-2021-29136"],
+            Self::UserOutOfRange => &["CVE-2024-40635", "CVE-2026-46680"],
+            Self::VolumePath => &["CVE-2022-23648"],
+            Self::WorkingDirectory => &["CVE-2024-21626"],
+        }
+    }
 }
 
 /// Every program that a container sees (machine code, and scripts that name their interpreter), by who answers for it.

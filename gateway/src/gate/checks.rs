@@ -1,5 +1,6 @@
 //! The table of checks: which are asked at which checkpoint, and what each objects to.
 
+mod attack;
 mod attestation;
 mod base;
 mod image;
@@ -129,9 +130,10 @@ impl Check<'_> {
 }
 
 /// Asked of every runnable image at every checkpoint.
-const IMAGE_CHECKS: [ImageCheck; 15] = [
+const IMAGE_CHECKS: [ImageCheck; 16] = [
     integrity::contradictions,
     integrity::unreadable_layers,
+    attack::engine,
     secret::secrets,
     vulnerability::findings,
     vulnerability::unknown_marks,

@@ -205,6 +205,7 @@ fn image(rule: &Rule) -> Vec<String> {
         ("setuid files", image.setuid),
         ("setgid files", image.setgid),
         ("world-writable files", image.world_writable),
+        ("what is aimed at the engine", image.attacks),
     ] {
         if level != Level::Off {
             lines.push(format!("push: {what}: {}", word(level)));

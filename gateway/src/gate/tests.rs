@@ -12,7 +12,8 @@ use fixture::*;
 use scanner::finding::{Decimal, Epss, Exploited, Finding, Risk, Severity, Unfixed};
 use scanner::release::Support;
 use scanner::report::{
-    Coverage, CoverageSum, PermissionFinding, PermissionKind, SecretFinding, Unknown, WastedPath,
+    AttackKind, Coverage, CoverageSum, EngineAttack, PermissionFinding, PermissionKind, SecretFinding,
+    Unknown, WastedPath,
 };
 
 /// The checks that refused; empty for "allow".
@@ -249,6 +250,35 @@ fn whatever_could_not_be_judged_refuses() {
         // Accepting the unknown never accepts a layer that was not read.
         let expected: &[&str] = if expected == "integrity" { &["integrity"] } else { &[] };
         check(&signed(facts), &parse(&accepting), [expected; 4]);
+    }
+}
+
+#[test]
+fn what_is_aimed_at_the_engine_refuses_unless_the_policy_says_otherwise() {
+    let mut facts = clean();
+    let attack = |kind, place: &str, layer| EngineAttack {
+        kind,
+        place: place.to_owned(),
+        layer,
+        problem: "x".to_owned(),
+    };
+    scan_mut(&mut facts).attacks = vec![
+        attack(AttackKind::ReservedLabel, "config.Labels[a]", None),
+        attack(AttackKind::DeviceNode, "dev/sda", Some(1)),
+    ];
+    let evidence = signed(facts);
+    check(&evidence, &policy(""), [&["attack"]; 4]);
+    let Verdict::Deny(denial) = decide(Checkpoint::Push, &evidence, &policy("")) else { panic!("admitted") };
+    let told = denial.message(4096);
+    assert!(told.contains("`config.Labels[a]`: x (as in CVE-2026-53488); remove the label"), "{told}");
+    assert!(
+        told.contains("`dev/sda`: x (layer 1: `RUN apt-get install -y openssl`); remove the device"),
+        "{told}"
+    );
+    for (word, denied) in [("deny", true), ("warn", false), ("off", false)] {
+        let text = policy_text() + &format!("image = {{ attacks = \"{word}\" }}\n");
+        let expected: &[&str] = if denied { &["attack"] } else { &[] };
+        check(&evidence, &parse(&text), [expected; 4]);
     }
 }
 
@@ -598,6 +628,7 @@ fn a_policy_explains_itself() {
       push: vulnerabilities denied: critical or worse, high or worse with a fix; unrated counts as high
       push: secrets: denied
       push: what cannot be judged: denied; advisories at most 7days old
+      push: what is aimed at the engine: denied
       admit: privileged containers: denied
       admit: containers without AppArmor: denied
       admit: binding paths of the host: warned about

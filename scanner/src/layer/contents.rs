@@ -236,6 +236,7 @@ impl Entries for Contents {
             self.programs.push(program.finish(number));
         }
         self.search_nested(&current);
+        self.found.extend(current.header.device.map(|(major, minor)| Detected::Device { major, minor }));
         for detected in self.found.drain(..) {
             if self.detections.len() >= self.limits.detections_max {
                 return Err(Refusal::TooManyDetections { max: self.limits.detections_max });

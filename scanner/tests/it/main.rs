@@ -2,6 +2,7 @@
 
 mod advisories;
 mod archive;
+mod attacks;
 mod build;
 mod compression;
 mod contradictions;

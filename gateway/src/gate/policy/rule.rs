@@ -163,6 +163,8 @@ pub struct ImageRule {
     pub setgid: Level,
     /// Files that everyone may write.
     pub world_writable: Level,
+    /// What is aimed at the engine that unpacks or starts the image.
+    pub attacks: Level,
 }
 
 /// See [`ImageRule::user`].
@@ -450,6 +452,8 @@ fn parse_image(mut fields: Fields<'_, '_, '_>) -> Option<ImageRule> {
     let setuid = fields.read("setuid", Level::Off, |entry, mistakes| entry.level(mistakes));
     let setgid = fields.read("setgid", Level::Off, |entry, mistakes| entry.level(mistakes));
     let world_writable = fields.read("world-writable", Level::Off, |entry, mistakes| entry.level(mistakes));
+    // Not a matter of taste, unlike the others: it refuses unless the file says otherwise.
+    let attacks = fields.read("attacks", Level::Deny, |entry, mistakes| entry.level(mistakes));
     fields.finish();
     Some(ImageRule {
         max_size: max_size?,
@@ -459,6 +463,7 @@ fn parse_image(mut fields: Fields<'_, '_, '_>) -> Option<ImageRule> {
         setuid: setuid?,
         setgid: setgid?,
         world_writable: world_writable?,
+        attacks: attacks?,
     })
 }
 

@@ -63,6 +63,9 @@ user = "non-root"
 setuid = "warn"
 setgid = "warn"
 world-writable = "warn"
+# What has been used against engines: users whose number overflows, labels that are orders to containerd, volumes and links
+# that leave the image, device nodes, set-ID bits that a later layer adds.
+attacks = "deny"
 
 # Asked by the admission doors only.
 [rule.runtime]

@@ -111,6 +111,7 @@ pub(super) fn clean() -> ImageFacts {
         unknown: Vec::new(),
         secrets: Vec::new(),
         permissions: Vec::new(),
+        attacks: Vec::new(),
         coverage: Coverage::default(),
         waste: Waste { total_bytes: 1000, ..Waste::default() },
         layers: vec![layer('1', "ADD rootfs.tar /"), layer('2', "RUN apt-get install -y openssl")],
