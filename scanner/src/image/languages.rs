@@ -14,27 +14,35 @@ use crate::report::{ImagePackage, Unknown};
 /// Hidden packages that are told; one is enough to distrust the image.
 const TOLD_MAX: usize = 100;
 
+/// Links that are followed for this. Stops images of links that are followed far; what is behind the rest is unknown.
+const LINKS_MAX: usize = 100_000;
+
 /// The `package.json` files that Node finds through links: `node_modules` itself may be one, and each package in it.
 pub(super) fn linked_node_packages(view: &View<'_>) -> HashSet<EntryId> {
     let mut found = HashSet::new();
     let tree = &view.stack.tree;
     let mut add = |folder: NodeId| {
-        let described = tree.children(folder).find(|(name, _)| *name == b"package.json");
-        if let Some((_, node)) = described
+        if let Some(node) = tree.child(folder, b"package.json")
             && let Shape::File(content) = tree.node(node).shape
         {
             found.insert(content);
         }
     };
+    // Each folder once, however many links lead there.
+    let (mut listed, mut links) = (HashSet::new(), 0);
     tree.for_each(|path, node| {
-        if !matches!(node.shape, Shape::Symlink(_)) {
+        if !matches!(node.shape, Shape::Symlink(_)) || links >= LINKS_MAX {
             return;
         }
         let is_root = ends_with(path, b"node_modules");
         if !is_root && !is_in_node_modules(path) {
             return;
         }
+        links += 1;
         let Lookup::Found(folder) = tree.lookup(path) else { return };
+        if !listed.insert((folder, is_root)) {
+            return;
+        }
         add(folder);
         if is_root || path.rsplit(|byte| *byte == b'/').next().is_some_and(|name| name.starts_with(b"@")) {
             for (name, child) in tree.children(folder) {
@@ -66,7 +74,15 @@ pub(super) fn lint(
 ) -> BTreeSet<Unknown> {
     let python_of_system =
         packages.iter().any(|found| found.package.kind.is_system() && found.package.name.contains("py"));
-    let mut lint = Lint { view, by_entry, python_of_system, found: BTreeSet::new(), node: None };
+    let mut lint = Lint {
+        view,
+        by_entry,
+        python_of_system,
+        found: BTreeSet::new(),
+        node: None,
+        links_left: LINKS_MAX,
+        dotnet: HashSet::new(),
+    };
     view.stack.tree.for_each(|path, node| {
         if lint.found.len() < TOLD_MAX {
             lint.visit(path, node);
@@ -85,6 +101,9 @@ struct Lint<'a, 'v> {
     found: BTreeSet<Unknown>,
     /// The package of Node in whose folder the visit is.
     node: Option<NodePackage>,
+    links_left: usize,
+    /// Folders of .NET that were looked at.
+    dotnet: HashSet<NodeId>,
 }
 
 struct NodePackage {
@@ -128,18 +147,25 @@ impl Lint<'_, '_> {
     /// What an extractor wants by its name must have been read by it, wherever the link leads.
     fn link(&mut self, path: &[u8], node: &Node) {
         let hard = matches!(node.listed, Some((EntryKind::HardLink, _)));
-        let content = match &node.shape {
-            Shape::Symlink(_) => self.view.content(path),
-            Shape::File(content) if hard => Some(*content),
-            _ => return,
-        };
-        // A link that leads nowhere hides nothing.
-        let Some(content) = content else { return };
-        if DATABASES.iter().any(|(place, _)| place.as_bytes() == path) {
+        let soft = matches!(node.shape, Shape::Symlink(_));
+        if !soft && !hard || DATABASES.iter().any(|(place, _)| place.as_bytes() == path) {
             return;
         }
         let wants = |extractor: &&&dyn extractors::Extractor| extractor.wants(path) == Want::Content;
-        let Some(extractor) = extractors::all().iter().find(wants) else { return };
+        let extractor = extractors::all().iter().find(wants);
+        if extractor.is_none() && !(soft && (ends_with(path, b"node_modules") || is_in_node_modules(path))) {
+            return;
+        }
+        let Some(left) = self.links_left.checked_sub(1) else {
+            return self.hidden(path, node, "more links to packages than are followed");
+        };
+        self.links_left = left;
+        let content = match &node.shape {
+            Shape::File(content) => Some(*content),
+            _ => self.view.content(path),
+        };
+        // A link that leads nowhere hides nothing.
+        let (Some(content), Some(extractor)) = (content, extractor) else { return };
         // Lists of files leave nothing behind where they list nothing of interest; `os-release` is judged at its place.
         let is_list = [&b".list"[..], b".md5sums", b"/RECORD"].iter().any(|ending| path.ends_with(ending));
         let read = self.by_entry.get(&content).is_some_and(|found| found.extractor == extractor.name());
@@ -202,7 +228,7 @@ impl Lint<'_, '_> {
             return;
         }
         let is_module = |(_, child): &(&[u8], NodeId)| {
-            tree.children(*child).any(|(name, _)| name == b"__init__.py" || name == b"__init__.pyc")
+            tree.child(*child, b"__init__.py").or_else(|| tree.child(*child, b"__init__.pyc")).is_some()
         };
         if tree.children(folder).any(|child| is_module(&child)) {
             self.hidden(path, node, "modules of Python, and not one description of a distribution");
@@ -255,6 +281,9 @@ impl Lint<'_, '_> {
     fn dotnet(&mut self, folder: &[u8], node: &Node) {
         let tree = &self.view.stack.tree;
         let Lookup::Found(place) = tree.lookup(folder) else { return };
+        if !self.dotnet.insert(place) {
+            return;
+        }
         let has = |ending: &[u8]| tree.children(place).any(|(name, _)| name.ends_with(ending));
         if has(b".dll") && !has(b".deps.json") {
             self.hidden(folder, node, "a .NET application without its `.deps.json`");

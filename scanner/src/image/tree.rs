@@ -121,6 +121,11 @@ impl Tree {
         }
     }
 
+    /// What has a name in a directory; links are not followed.
+    pub(super) fn child(&self, id: NodeId, name: &[u8]) -> Option<NodeId> {
+        self.nodes[id].children.get(name).copied()
+    }
+
     /// The names in a directory, in order.
     pub(super) fn children(&self, id: NodeId) -> impl Iterator<Item = (&[u8], NodeId)> {
         self.nodes[id].children.iter().map(|(name, child)| (&**name, *child))
