@@ -52,25 +52,57 @@ fn header(tags: &[(u32, &str)], epoch: Option<u32>) -> Vec<u8> {
     [blob, index, data].concat()
 }
 
-/// The same header with a list of one file.
-fn with_file(header: &[u8], folder: &str, name: &str, folder_number: u32) -> Vec<u8> {
+/// The same header with more tags: number, type, content, one of each.
+fn with_tags(header: &[u8], tags: &[(u32, u32, &[u8])]) -> Vec<u8> {
     let size = |at: usize| u32::from_be_bytes(*header[at..].first_chunk().expect("four bytes"));
     let (count, data_bytes) = (size(0), size(4));
     let index_end = 8 + usize::try_from(count).expect("small") * 16;
     let mut data = header[index_end..].to_vec();
     let mut index = header[8..index_end].to_vec();
-    let mut entry = |tag: u32, kind: u32, content: &[u8]| {
-        for number in [tag, kind, u32::try_from(data.len()).expect("small"), 1] {
+    for (tag, kind, content) in tags {
+        for number in [*tag, *kind, u32::try_from(data.len()).expect("small"), 1] {
             index.extend_from_slice(&number.to_be_bytes());
         }
         data.extend_from_slice(content);
-    };
-    entry(1116, 4, &folder_number.to_be_bytes());
-    entry(1117, 8, &[name.as_bytes(), b"\0"].concat());
-    entry(1118, 8, &[folder.as_bytes(), b"\0"].concat());
+    }
     assert_eq!(usize::try_from(data_bytes).expect("small") + index_end, header.len());
-    let sizes = [count + 3, u32::try_from(data.len()).expect("small")].map(u32::to_be_bytes).concat();
+    let added = u32::try_from(tags.len()).expect("small");
+    let sizes = [count + added, u32::try_from(data.len()).expect("small")].map(u32::to_be_bytes).concat();
     [sizes, index, data].concat()
+}
+
+/// The same header with a list of one file.
+fn with_file(header: &[u8], folder: &str, name: &str, folder_number: u32) -> Vec<u8> {
+    let (folder, name) = ([folder.as_bytes(), b"\0"].concat(), [name.as_bytes(), b"\0"].concat());
+    with_tags(header, &[(1116, 4, &folder_number.to_be_bytes()), (1117, 8, &name), (1118, 8, &folder)])
+}
+
+#[test]
+fn digests_of_files_are_taken_where_they_are_sha_256() {
+    let file = with_file(&header(&BASH, None), "/usr/bin/", "tool", 0);
+    let (long, short) =
+        (["ab".repeat(32), "\0".to_owned()].concat(), ["ab".repeat(16), "\0".to_owned()].concat());
+    let digest = |tags: &[(u32, u32, &[u8])]| match Rpm
+        .extract(b"var/lib/rpm/Packages.db", &ndb(&[with_tags(&file, tags)]))
+    {
+        Ok(Extracted::System { owned, .. }) => Ok(owned[0].1.sha256.clone()),
+        Ok(other) => panic!("{other:?}"),
+        Err(error) => Err(error.to_string()),
+    };
+    let algorithm = |number: u32| number.to_be_bytes();
+    let listed = (1035, 8, long.as_bytes());
+    assert_eq!(digest(&[listed, (5011, 4, &algorithm(8))]), Ok(Some("ab".repeat(32))));
+    assert_eq!(digest(&[(5011, 4, &algorithm(8)), listed]), Ok(Some("ab".repeat(32))));
+    // MD5, by its number or by none; and what is no digest at all.
+    assert_eq!(digest(&[(1035, 8, short.as_bytes()), (5011, 4, &algorithm(1))]), Ok(None));
+    assert_eq!(digest(&[(1035, 8, short.as_bytes())]), Ok(None));
+    assert_eq!(digest(&[(1035, 8, short.as_bytes()), (5011, 4, &algorithm(8))]), Ok(None));
+    assert_eq!(digest(&[]), Ok(None));
+    assert!(digest(&[listed, listed]).is_err_and(|error| error.contains("twice")));
+    assert!(
+        digest(&[(5011, 4, &algorithm(8)), (5011, 4, &algorithm(8))])
+            .is_err_and(|error| error.contains("twice"))
+    );
 }
 
 #[test]
