@@ -1,4 +1,5 @@
-//! What executables say about themselves: the modules that Go and the crates that `cargo auditable` write into them.
+//! What executables say about themselves: the modules that Go and the crates that `cargo auditable` write into them, and the
+//! versions that well-known programs print.
 //!
 //! An executable may be larger than memory allows and no path tells it, so that each is searched while its windows pass,
 //! and only what stands at a mark is kept. Packages are found by the marks themselves, not by section headers, which stand
@@ -10,12 +11,13 @@ use crate::package::Package;
 
 mod go;
 mod rust;
+mod versions;
 
 /// Name and version in [`crate::layer::ANALYZER`]'s contract.
 pub(crate) const NAME: &str = "executable";
 /// Raised whenever the same bytes would give another answer.
 #[cfg(test)]
-pub(crate) const VERSION: u32 = 4;
+pub(crate) const VERSION: u32 = 5;
 
 /// Begin of an ELF file (System V ABI, "ELF Header").
 const ELF_MAGIC: &[u8] = b"\x7fELF";
@@ -38,6 +40,7 @@ const CAPTURES_MAX: usize = 16;
 pub(crate) struct Executable {
     captures: Vec<Capture>,
     crates: rust::Search,
+    versions: versions::Search,
     too_many: bool,
     packed: bool,
     /// No table of sections: linkers always write one, `strip` keeps it, packers do not.
@@ -64,6 +67,11 @@ impl Executable {
         first.starts_with(ELF_MAGIC)
     }
 
+    /// A search of the file at `path`: its name tells which product's version it may print.
+    pub(crate) fn new(path: &[u8]) -> Self {
+        Self { versions: versions::Search::of(path), ..Self::default() }
+    }
+
     /// Searches the fresh part of a window; lists that begin near its end go on in the next.
     pub(crate) fn inspect(&mut self, window: &Window<'_>) {
         for capture in &mut self.captures {
@@ -75,6 +83,7 @@ impl Executable {
         self.packed |= window.first
             && memchr::memmem::find(&window.bytes[..window.bytes.len().min(PACKER_BYTES)], PACKER).is_some();
         self.sectionless |= window.first && is_sectionless(window.bytes);
+        self.versions.inspect(window);
         self.of_go = self.of_go || go::is_program(window);
         for at in go::marks(window) {
             self.keep(Kind::Modules, window, at);
@@ -123,6 +132,9 @@ impl Executable {
         if self.of_go && !modules {
             return Some(Err(malformed("a program of Go whose list of modules was taken out")));
         }
+        let versions = self.versions.finish();
+        marked |= !versions.is_empty();
+        packages.extend(versions);
         packages.sort();
         packages.dedup();
         marked.then_some(Ok(Extracted::Packages(packages)))

@@ -11,17 +11,24 @@ use crate::limits::Limits;
 use crate::package::{Distribution, Package};
 
 pub mod apk;
+pub mod chisel;
 pub mod composer;
+pub mod conda;
 pub mod content_manifest;
+pub mod cran;
 pub mod dotnet;
 pub mod dpkg;
+pub mod erlang;
 pub mod java;
 pub mod node;
+pub mod opkg;
 pub mod os_release;
 pub mod pacman;
 pub mod python;
 pub mod rpm;
 pub mod ruby;
+pub mod runtimes;
+pub mod spdx;
 pub mod unsupported;
 
 /// Reads one kind of package database.
@@ -148,17 +155,24 @@ pub enum ExtractError {
 pub fn all() -> &'static [&'static dyn Extractor] {
     &[
         &apk::Apk,
+        &chisel::Chisel,
         &composer::Composer,
+        &conda::Conda,
         &content_manifest::ContentManifest,
+        &cran::Cran,
         &dotnet::Dotnet,
         &dpkg::Dpkg,
+        &erlang::Erlang,
         &java::Java,
         &node::Node,
+        &opkg::Opkg,
         &os_release::OsRelease,
         &pacman::Pacman,
         &python::Python,
         &rpm::Rpm,
         &ruby::Ruby,
+        &runtimes::Runtimes,
+        &spdx::Spdx,
         &unsupported::Unsupported,
     ]
 }
@@ -166,8 +180,17 @@ pub fn all() -> &'static [&'static dyn Extractor] {
 /// Whether a file may hold packages of a language, by its path: it is worth knowing that a system's package owns it. All
 /// others, most of a distribution, are not kept.
 fn may_hold_packages(path: &[u8]) -> bool {
-    let languages: [&dyn Extractor; 6] =
-        [&composer::Composer, &dotnet::Dotnet, &java::Java, &node::Node, &python::Python, &ruby::Ruby];
+    let languages: [&dyn Extractor; 9] = [
+        &composer::Composer,
+        &cran::Cran,
+        &dotnet::Dotnet,
+        &erlang::Erlang,
+        &java::Java,
+        &node::Node,
+        &python::Python,
+        &ruby::Ruby,
+        &runtimes::Runtimes,
+    ];
     may_be_executable(path) || languages.iter().any(|language| language.wants(path) != Want::No)
 }
 

@@ -28,7 +28,7 @@ pub use entry::{Entry, EntryKind};
 pub use refusal::Refusal;
 
 /// Name and version of the walk with all its extractors and detectors; a report made by another version is not used.
-pub const ANALYZER: &str = "portcullis-layer/9";
+pub const ANALYZER: &str = "portcullis-layer/10";
 
 /// Walks one layer, fed in pieces of any size. It never blocks and never fails half-way: a refusal is remembered and
 /// told by [`LayerWalk::finish`], because the caller stores the bytes either way.

@@ -42,7 +42,9 @@ pub fn match_packages(
     let owned = OwnedModules::new(distribution, packages, advisories);
     let of_release = distribution.and_then(Ecosystem::of_distribution);
     let channels = of_release.as_ref().zip(distribution).map(|(it, of)| Channel::of(of, it, advisories));
-    for package in packages.iter().filter(|package| !package.owned && !owned.holds(package)) {
+    // Nobody publishes advisories by the mere name of a program: it is listed, and its version told.
+    let judged = packages.iter().filter(|package| package.package.kind != PackageKind::Binary);
+    for package in judged.filter(|package| !package.owned && !owned.holds(package)) {
         let ecosystem = Ecosystem::of_package(package.package.kind, distribution);
         if let Some(vendor) = foreign(package, ecosystem.as_ref()) {
             *uncovered.entry(vendor).or_default() += 1;

@@ -26,22 +26,32 @@ pub enum PackageKind {
     Alpm,
     /// Alpine and its relatives.
     Apk,
+    /// A program or library that tells its own version, and that no package manager installed.
+    Binary,
     /// A crate inside an executable, from the list that `cargo auditable` leaves there.
     Cargo,
     /// An entry of a `vendor/composer/installed.json`.
     Composer,
+    /// A description in `conda-meta`.
+    Conda,
+    /// A package in a library of R.
+    Cran,
     /// Debian and its relatives.
     Deb,
     /// An installed gem's specification.
     Gem,
     /// A module inside a Go executable, or Go's own library.
     Golang,
+    /// An Erlang or Elixir application.
+    Hex,
     /// A Java archive, or one inside another: `group:artifact`, or the artifact alone where nothing tells the group.
     Maven,
     /// An installed `node_modules/*/package.json`.
     Npm,
     /// A library that a `*.deps.json` names.
     Nuget,
+    /// OpenWrt and its relatives.
+    Opkg,
     /// An installed `*.dist-info` or `*.egg-info`.
     Python,
     /// Red Hat, SUSE and their relatives.
@@ -54,14 +64,19 @@ impl PackageKind {
         match self {
             Self::Alpm => "alpm",
             Self::Apk => "apk",
+            Self::Binary => "generic",
             Self::Cargo => "cargo",
             Self::Composer => "composer",
+            Self::Conda => "conda",
+            Self::Cran => "cran",
             Self::Deb => "deb",
             Self::Gem => "gem",
             Self::Golang => "golang",
+            Self::Hex => "hex",
             Self::Maven => "maven",
             Self::Npm => "npm",
             Self::Nuget => "nuget",
+            Self::Opkg => "opkg",
             Self::Python => "pypi",
             Self::Rpm => "rpm",
         }
@@ -69,7 +84,7 @@ impl PackageKind {
 
     /// Packages of the distribution, not of a language.
     pub fn is_system(self) -> bool {
-        matches!(self, Self::Alpm | Self::Apk | Self::Deb | Self::Rpm)
+        matches!(self, Self::Alpm | Self::Apk | Self::Deb | Self::Opkg | Self::Rpm)
     }
 }
 

@@ -39,12 +39,19 @@ fn named(package: &Package, distribution: Option<&Distribution>) -> (String, Str
     let name = package.name.as_str();
     let split = |separator| name.rsplit_once(separator).unwrap_or(("", name));
     let (namespace, name) = match package.kind {
-        PackageKind::Alpm | PackageKind::Apk | PackageKind::Deb | PackageKind::Rpm => {
+        PackageKind::Alpm | PackageKind::Apk | PackageKind::Deb | PackageKind::Opkg | PackageKind::Rpm => {
             (distribution.map_or("", vendor), name)
         }
         PackageKind::Composer | PackageKind::Golang | PackageKind::Npm => split('/'),
         PackageKind::Maven => split(':'),
-        PackageKind::Cargo | PackageKind::Gem | PackageKind::Nuget | PackageKind::Python => ("", name),
+        PackageKind::Binary
+        | PackageKind::Cargo
+        | PackageKind::Conda
+        | PackageKind::Cran
+        | PackageKind::Gem
+        | PackageKind::Hex
+        | PackageKind::Nuget
+        | PackageKind::Python => ("", name),
     };
     let lower = matches!(
         package.kind,
@@ -139,6 +146,18 @@ mod tests {
             (PackageKind::Gem, "rails", "7.0", "", "", "pkg:gem/rails@7.0"),
             (PackageKind::Cargo, "serde", "1.0.1", "", "", "pkg:cargo/serde@1.0.1"),
             (PackageKind::Nuget, "Json.Net", "", "", "", "pkg:nuget/Json.Net"),
+            (PackageKind::Binary, "openssl", "3.0.2", "debian", "12", "pkg:generic/openssl@3.0.2"),
+            (PackageKind::Conda, "zlib", "1.2", "debian", "12", "pkg:conda/zlib@1.2"),
+            (PackageKind::Cran, "jsonlite", "1.8", "", "", "pkg:cran/jsonlite@1.8"),
+            (PackageKind::Hex, "cowboy", "2.9.0", "", "", "pkg:hex/cowboy@2.9.0"),
+            (
+                PackageKind::Opkg,
+                "busybox",
+                "1",
+                "openwrt",
+                "23.05",
+                "pkg:opkg/openwrt/busybox@1?arch=x&distro=openwrt-23.05",
+            ),
             (PackageKind::Npm, "x?y#z", "1 ", "", "", "pkg:npm/x%3Fy%23z@1%20"),
         ];
         for (kind, name, version, id, release, expected) in cases {

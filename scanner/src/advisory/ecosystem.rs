@@ -136,8 +136,8 @@ impl Ecosystem {
     /// The ecosystem that judges packages of a kind in an image of this distribution.
     pub fn of_package(kind: PackageKind, distribution: Option<&Distribution>) -> Option<Self> {
         match kind {
-            // No feed of Arch Linux is read.
-            PackageKind::Alpm => None,
+            // No feed of Arch Linux or OpenWrt is read.
+            PackageKind::Alpm | PackageKind::Opkg => None,
             PackageKind::Apk => Self::of_system(distribution, Scheme::Apk),
             PackageKind::Deb => Self::of_system(distribution, Scheme::Dpkg),
             PackageKind::Rpm => Self::of_system(distribution, Scheme::Rpm),
@@ -216,11 +216,12 @@ impl std::fmt::Display for Ecosystem {
 }
 
 /// Kind of package, OSV's name for the ecosystem, ours, and how its versions are ordered.
-const LANGUAGES: [(PackageKind, &str, &str, Scheme); 8] = [
+const LANGUAGES: [(PackageKind, &str, &str, Scheme); 9] = [
     (PackageKind::Cargo, "crates.io", "crates.io", Scheme::Semver),
     (PackageKind::Composer, "Packagist", "packagist", Scheme::Packagist),
     (PackageKind::Gem, "RubyGems", "rubygems", Scheme::Rubygems),
     (PackageKind::Golang, "Go", "go", Scheme::Go),
+    (PackageKind::Hex, "Hex", "hex", Scheme::Semver),
     (PackageKind::Maven, "Maven", "maven", Scheme::Maven),
     (PackageKind::Npm, "npm", "npm", Scheme::Semver),
     (PackageKind::Nuget, "NuGet", "nuget", Scheme::Nuget),

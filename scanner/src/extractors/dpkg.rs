@@ -2,7 +2,7 @@
 //! their files.
 
 use crate::extractors::{
-    ExtractError, Extracted, Extractor, Want, ends_with, field, may_hold_packages, relative, text,
+    ExtractError, Extracted, Extractor, OwnedFile, Want, ends_with, field, may_hold_packages, relative, text,
 };
 use crate::package::{Package, PackageKind, SourcePackage};
 
@@ -24,22 +24,35 @@ impl Extractor for Dpkg {
     }
 
     fn extract(&self, path: &[u8], bytes: &[u8]) -> Result<Extracted, ExtractError> {
-        let text = text(bytes);
         if is_file_list(path) {
-            // A checksum and two spaces stand before each path of `.md5sums`.
-            let paths =
-                text.lines().map(|line| relative(line.split_once("  ").map_or(line, |(_, path)| path)));
-            let owned = paths.filter(|path| may_hold_packages(path.as_bytes()));
-            return Ok(Extracted::Owned(owned.map(|path| path.to_owned().into()).collect()));
+            return Ok(Extracted::Owned(listed(bytes)));
         }
         // A file of `status.d` is one package's control file and may lack the state.
         let default_state = is_status_d(path).then_some("installed");
-        let mut packages = Vec::new();
-        for paragraph in paragraphs(&text) {
-            packages.extend(package(&Paragraph::parse(paragraph)?, default_state)?);
-        }
-        Ok(Extracted::Packages(packages))
+        packages(bytes, PackageKind::Deb, default_state).map(Extracted::Packages)
     }
+}
+
+/// The files of a list that may hold packages. A checksum and two spaces stand before each path of `.md5sums`.
+pub(super) fn listed(bytes: &[u8]) -> Vec<OwnedFile> {
+    let text = text(bytes);
+    let paths = text.lines().map(|line| relative(line.split_once("  ").map_or(line, |(_, path)| path)));
+    let owned = paths.filter(|path| may_hold_packages(path.as_bytes()));
+    owned.map(|path| path.to_owned().into()).collect()
+}
+
+/// The packages of a status file.
+pub(super) fn packages(
+    bytes: &[u8],
+    kind: PackageKind,
+    default_state: Option<&str>,
+) -> Result<Vec<Package>, ExtractError> {
+    let mut packages = Vec::new();
+    for paragraph in paragraphs(&text(bytes)) {
+        let package = package(&Paragraph::parse(paragraph)?, default_state)?;
+        packages.extend(package.map(|package| Package { kind, ..package }));
+    }
+    Ok(packages)
 }
 
 /// `status.d/NAME`, but not the checksum lists beside it.

@@ -48,10 +48,10 @@ fn a_new_version_of_any_part_is_a_new_analyzer() {
     let detectors = detectors.map(|detector| format!("{}/{}", detector.name(), detector.version()));
     let executables = format!("{}/{}", crate::executables::NAME, crate::executables::VERSION);
     let parts: Vec<_> = extractors.chain(detectors).chain([executables]).collect();
-    let expected = "apk/2 composer/1 content-manifest/1 dotnet/1 dpkg/2 java/2 node/2 os-release/1 pacman/1 python/2 rpm/3 ruby/1 \
-        unsupported/3 permissions/1 secrets/2 executable/4";
+    let expected = "apk/2 chisel/1 composer/1 conda/1 content-manifest/1 cran/1 dotnet/1 dpkg/2 erlang/1 java/2 node/2 opkg/1 os-release/1 pacman/1 python/2 rpm/3 ruby/1 runtimes/1 spdx/1 unsupported/4 \
+        permissions/1 secrets/2 executable/5";
     assert_eq!(parts.join(" "), expected, "raise `ANALYZER` together with this list");
-    assert_eq!(crate::layer::ANALYZER, "portcullis-layer/9");
+    assert_eq!(crate::layer::ANALYZER, "portcullis-layer/10");
 }
 
 #[test]
@@ -105,7 +105,23 @@ fn databases_are_wanted_and_look_alikes_are_not() {
         ("home/rpmdb.sqlite", false),
         ("lib/python3/site-packages/x-1-py3.egg", true),
         ("home/breakfast.egg", false),
-        ("opt/conda/conda-meta/history", true),
+        ("opt/conda/conda-meta/history", false),
+        ("opt/conda/conda-meta/zlib-1.2.13-h5eee18b_0.json", true),
+        ("usr/lib/opkg/status", true),
+        ("usr/lib/opkg/info/busybox.list", true),
+        ("var/lib/chisel/manifest.wall", true),
+        ("usr/local/lib/R/site-library/jsonlite/DESCRIPTION", true),
+        ("usr/lib/R/library/base/DESCRIPTION", true),
+        ("app/DESCRIPTION", false),
+        ("app/lib/cowboy-2.9.0/ebin/cowboy.app", true),
+        ("app/cowboy.app", false),
+        ("usr/local/go/VERSION", true),
+        ("app/VERSION", false),
+        ("opt/java/openjdk/release", true),
+        ("opt/app/release", false),
+        ("opt/bitnami/nginx/.spdx-nginx.spdx", true),
+        ("var/lib/db/sbom/go-1.21.spdx.json", true),
+        ("app/sbom.spdx.json", false),
         ("var/lib/pacman/local/bash-5.2-1/desc", true),
         ("var/lib/pacman/local/bash-5.2-1/files", false),
         ("app/vendor/composer/installed.json", true),

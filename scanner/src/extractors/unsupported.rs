@@ -2,20 +2,13 @@
 
 use crate::extractors::{ExtractError, Extracted, Extractor, Want, ends_with};
 
-/// Recognises portage, xbps, opkg, Chisel, conda and Nix by the places of their databases, and zipped eggs by
+/// Recognises portage, xbps and Nix by the places of their databases, and zipped eggs by
 /// their name.
 pub struct Unsupported;
 
 /// Files that only exist when the package manager has installed something.
-const DATABASES: [&[u8]; 7] = [
-    b"usr/lib/opkg/status",
-    b"var/lib/opkg/status",
-    b"var/lib/chisel/manifest.wall",
-    b"conda-meta/history",
-    b"nix/var/nix/db/db.sqlite",
-    b"var/db/xbps/pkgdb-0.38.plist",
-    b"var/lib/portage/world",
-];
+const DATABASES: [&[u8]; 3] =
+    [b"nix/var/nix/db/db.sqlite", b"var/db/xbps/pkgdb-0.38.plist", b"var/lib/portage/world"];
 
 impl Extractor for Unsupported {
     fn name(&self) -> &'static str {
@@ -23,7 +16,7 @@ impl Extractor for Unsupported {
     }
 
     fn version(&self) -> u32 {
-        3
+        4
     }
 
     fn wants(&self, path: &[u8]) -> Want {

@@ -103,7 +103,8 @@ fn claims(
         *layer = found.layer.min(*layer);
     }
     let of_kind = |kind| packages.iter().filter(move |found| found.package.kind == kind);
-    let debs: HashSet<&str> = of_kind(PackageKind::Deb).map(|found| found.package.name.as_str()).collect();
+    let listing = of_kind(PackageKind::Deb).chain(of_kind(PackageKind::Opkg));
+    let debs: HashSet<&str> = listing.map(|found| found.package.name.as_str()).collect();
     let described: HashSet<&str> = of_kind(PackageKind::Python).map(|found| found.path.as_str()).collect();
     let mut classes: HashMap<EntryId, Class> = HashMap::new();
     let mut claim = |file: &OwnedFile, installed_in: usize| {

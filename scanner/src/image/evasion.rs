@@ -31,11 +31,14 @@ const LEFTOVERS: [&str; 12] = [
 ];
 
 /// Folders in which distributions keep databases, beside the files of [`DATABASES`].
-const FOLDERS: [&str; 6] = [
+const FOLDERS: [&str; 9] = [
+    "usr/lib/opkg/",
     "usr/lib/sysimage/",
     "usr/share/rpm/",
     "var/lib/apk/db/",
+    "var/lib/chisel/",
     "var/lib/dpkg/status.d/",
+    "var/lib/opkg/",
     "var/lib/pacman/local/",
     "var/lib/rpmmanifest/",
 ];

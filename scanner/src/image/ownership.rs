@@ -20,7 +20,8 @@ pub(super) fn owned_files(
     let ecosystem = distribution.and_then(Ecosystem::of_distribution);
     let is_foreign =
         |package: &Package| ecosystem.as_ref().is_some_and(|ecosystem| ecosystem.is_foreign(package));
-    let debs = found.iter().filter(|(_, package)| package.package.kind == PackageKind::Deb);
+    let listing = |kind| matches!(kind, PackageKind::Deb | PackageKind::Opkg);
+    let debs = found.iter().filter(|(_, package)| listing(package.package.kind));
     let debs: HashSet<&str> = debs.map(|(_, package)| package.package.name.as_str()).collect();
     let mut owned = HashSet::new();
     let mut claim = |path: &str, installed_in: usize| {

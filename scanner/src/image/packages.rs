@@ -1,6 +1,6 @@
 //! What is installed in the final view, where each package came from, and what contradicts itself.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::executables;
 use crate::extractors::{Extracted, node};
@@ -8,7 +8,7 @@ use crate::image::tree::{EntryId, Lookup, Shape};
 use crate::image::view::View;
 use crate::image::{evasion, languages, ownership};
 use crate::layer::Extraction;
-use crate::package::{Distribution, Package};
+use crate::package::{Distribution, Package, PackageKind};
 use crate::report::{ImagePackage, Unknown};
 
 /// What the package databases say.
@@ -34,7 +34,7 @@ pub(super) const DATABASES: [(&str, &str); 9] = [
 ];
 
 /// Who reads the databases of distributions.
-const SYSTEM_EXTRACTORS: [&str; 5] = ["apk", "dpkg", "pacman", "rpm", "unsupported"];
+const SYSTEM_EXTRACTORS: [&str; 7] = ["apk", "chisel", "dpkg", "opkg", "pacman", "rpm", "unsupported"];
 
 impl Installed {
     pub(super) fn new(view: &View<'_>) -> Self {
@@ -77,6 +77,7 @@ impl Installed {
     fn collect_packages(&mut self, view: &View<'_>) {
         let mut origins: HashMap<(&str, &Package), usize> = HashMap::new();
         let (mut found, mut broken, mut unnamed) = (Vec::new(), Vec::new(), Vec::new());
+        let mut inventories = HashSet::new();
         let linked = languages::linked_node_packages(view);
         for (id, extraction) in view.extractions() {
             let visible = view.visible.get(&id);
@@ -86,6 +87,14 @@ impl Installed {
                 && !linked.contains(&id)
             {
                 continue;
+            }
+            match extraction.extractor.as_str() {
+                "spdx" => drop(inventories.insert(id)),
+                "chisel" => {
+                    let problem = "it does not tell source packages, by which advisories name them";
+                    visible.into_iter().for_each(|path| self.broken(path, layer(id), problem));
+                }
+                _ => {}
             }
             match &extraction.found {
                 Ok(Extracted::Packages(packages) | Extracted::System { packages, .. }) => {
@@ -126,14 +135,27 @@ impl Installed {
             }
         }
         let of_languages = found.iter().any(|(_, package)| !package.package.kind.is_system());
+        // What a vendor's inventory repeats of others is not told twice.
+        let listed = |kept: &(EntryId, ImagePackage)| !inventories.contains(&kept.0);
+        let known: HashSet<Package> =
+            found.iter().filter(|kept| listed(kept)).map(|(_, found)| found.package.clone()).collect();
+        found.retain(|kept| listed(kept) || !known.contains(&kept.1.package));
         if of_languages || !broken.is_empty() || !unnamed.is_empty() {
             let owned = ownership::owned_files(view, self.distribution.as_ref(), &found, &origins);
             for (id, package) in &mut found {
                 package.owned = !package.package.kind.is_system() && owned.contains(id);
             }
             // Nor is what a distribution's own file fails to tell of any interest.
+            // A program of the distribution is known as its package.
+            found.retain(|(_, found)| found.package.kind != PackageKind::Binary || !found.owned);
             broken.retain(|(id, extractor, ..)| SYSTEM_EXTRACTORS.contains(extractor) || !owned.contains(id));
-            unnamed.retain(|(id, ..)| !owned.contains(id));
+            // Java's own archives bear no version; the runtime does.
+            let runtimes = found.iter().filter(|(_, found)| found.package.name == "openjdk");
+            let runtimes: Vec<&str> =
+                runtimes.filter_map(|(_, found)| found.path.strip_suffix("release")).collect();
+            unnamed.retain(|(id, path, _)| {
+                !owned.contains(id) && !runtimes.iter().any(|folder| path.starts_with(folder))
+            });
         }
         for (id, path, name) in unnamed {
             let problem = format!("the archive `{name}` has lost what tells its version");

@@ -142,7 +142,7 @@ impl Contents {
         let window = self.window.view();
         // A file that an extractor reads is no executable to be searched.
         if window.first && current.extractor.is_none() && Executable::recognises(window.bytes) {
-            self.executable = Some(Executable::default());
+            self.executable = Some(Executable::new(&current.path));
         }
         if let Some(executable) = &mut self.executable {
             executable.inspect(&window);

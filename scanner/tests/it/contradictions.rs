@@ -115,7 +115,13 @@ fn an_image_that_hides_its_packages_is_unknown() {
             &[&["f etc/os-release=ID=arch\n", "f var/lib/pacman/local/ALPM_DB_VERSION=9"]],
             &["broken"],
         ),
-        ("an opkg database", &[&[DEBIAN, STATUS, "f var/lib/opkg/status=x"]], &["unsupported"]),
+        ("a Nix database", &[&[DEBIAN, STATUS, "f nix/var/nix/db/db.sqlite=x"]], &["unsupported"]),
+        ("a broken opkg database", &[&[DEBIAN, STATUS, "f var/lib/opkg/status=x"]], &["broken"]),
+        (
+            "a manifest of Chisel that is none",
+            &[&[DEBIAN, "f var/lib/chisel/manifest.wall=x"]],
+            &["broken", "broken"],
+        ),
         ("a broken package.json", &[&[DEBIAN, STATUS, "f app/node_modules/x/package.json={"]], &["broken"]),
     ];
     for (what, layers, expected) in cases {

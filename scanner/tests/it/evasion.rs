@@ -269,6 +269,39 @@ fn other_descriptions_deleted_while_the_code_stays() {
     hidden(&[&dotnet], "without its `.deps.json`");
 }
 
+/// A zip archive of one empty member that is stored.
+fn archive_of(member: &str) -> Vec<u8> {
+    let length = u16::try_from(member.len()).expect("short").to_le_bytes();
+    let local = [&b"PK\x03\x04\x14\0"[..], &[0; 20], &length, &[0; 2], member.as_bytes()].concat();
+    let central = [&b"PK\x01\x02\x14\0\x14\0"[..], &[0; 20], &length, &[0; 16], member.as_bytes()].concat();
+    let number = |bytes: usize| u32::try_from(bytes).expect("short").to_le_bytes();
+    let end = [&b"PK\x05\x06\0\0\0\0\x01\0\x01\0"[..], &number(central.len()), &number(local.len()), &[0; 2]];
+    [local, central, end.concat()].concat()
+}
+
+#[test]
+fn an_archive_of_classes_that_lost_its_name() {
+    let problems = |files: &[(&str, &[u8])]| {
+        let archive =
+            files.iter().fold(Archive::default(), |archive, (path, content)| archive.file(path, content));
+        let layer = walk(&archive.end());
+        scan(&[Layer { digest: "", report: &layer, instruction: None }], b"{}", None).unknown
+    };
+    let hidden = |found: &[Unknown]| {
+        found.iter().any(|it| matches!(it, Unknown::HiddenPackages { problem, .. } if problem.contains("lost what tells its version")))
+    };
+    let (classes, nothing) = (archive_of("a/B.class"), archive_of("a/b.txt"));
+    assert!(hidden(&problems(&[("app/lib/hidden.jar", &classes)])));
+    // An application's own archive, one without classes, one whose name tells, and Java's own.
+    assert!(!hidden(&problems(&[("app/app.jar", &classes)])));
+    assert!(!hidden(&problems(&[("app/lib/hidden.jar", &nothing)])));
+    assert!(!hidden(&problems(&[("app/lib/known-1.2.jar", &classes)])));
+    assert!(!hidden(&problems(&[
+        ("opt/java/lib/dt.jar", &classes),
+        ("opt/java/release", b"JAVA_VERSION=\"1.8.0_392\"\n")
+    ])));
+}
+
 #[test]
 fn descriptions_behind_links() {
     let manifest = "f x/hidden={\"name\":\"a\",\"version\":\"1\"}";

@@ -3,6 +3,7 @@
 mod advisories;
 mod archive;
 mod attacks;
+mod binaries;
 mod build;
 mod compression;
 mod contradictions;

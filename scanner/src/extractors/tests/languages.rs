@@ -1,6 +1,7 @@
 //! What the extractors of languages read and refuse: gems, Composer, .NET, Java archives.
 
-use super::packages;
+use super::{line, packages};
+use crate::extractors::{Extracted, Extractor as _, OwnedFile};
 
 #[test]
 fn a_gem_is_told_by_its_specification_and_else_by_its_file() {
@@ -161,4 +162,105 @@ fn an_archive_that_two_readers_would_read_otherwise_is_refused() {
         assert!(error.contains(expected), "{case}: {error}");
     }
     assert!(packages("a.jar", &good).is_ok());
+}
+
+#[test]
+fn conda_r_and_erlang_name_their_packages() {
+    type Expected<'e> = Result<&'e [&'e str], &'e str>;
+    let cases: [(&str, &str, Expected<'_>); 13] = [
+        (
+            "o/conda-meta/a-1.json",
+            r#"{"name":"zlib","version":"1.2.13","files":["lib/libz.so"]}"#,
+            Ok(&["zlib 1.2.13"]),
+        ),
+        ("o/conda-meta/a-1.json", r#"{"name":"zlib"}"#, Err("missing field `version`")),
+        ("o/conda-meta/a-1.json", r#"{"name":"","version":"1"}"#, Err("an empty name")),
+        ("o/conda-meta/a-1.json", "{", Err("EOF")),
+        ("R/library/a/DESCRIPTION", "Package: jsonlite\nVersion: 1.8.7\nTitle: x\n", Ok(&["jsonlite 1.8.7"])),
+        ("R/library/a/DESCRIPTION", "Package: jsonlite\n", Err("no `Version`")),
+        ("R/library/a/DESCRIPTION", "", Err("no `Package`")),
+        (
+            "a/ebin/cowboy.app",
+            "{application, 'cowboy', [\n {description, \"x\"},\n {vsn, \"2.9.0\"}]}.",
+            Ok(&["cowboy 2.9.0"]),
+        ),
+        ("a/ebin/jason.app", "{application,jason,[{vsn,\"1.4.1\"},{modules,[]}]}.", Ok(&["jason 1.4.1"])),
+        ("a/ebin/x.app", "{application,x,[]}.", Err("no `vsn`")),
+        ("a/ebin/x.app", "", Err("no `application`")),
+        ("usr/local/go/VERSION", "go1.21.0\ntime 2023-08-04\n", Ok(&["toolchain go1.21.0"])),
+        ("usr/local/go/VERSION", "something", Ok(&[])),
+    ];
+    for (path, content, expected) in cases {
+        match (packages(path, content.as_bytes()), expected) {
+            (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{path}"),
+            (Err(found), Err(expected)) => assert!(found.contains(expected), "{path}: {found}"),
+            (found, expected) => panic!("{path}: {found:?}, expected {expected:?}"),
+        }
+    }
+    let java = "IMPLEMENTOR=\"Eclipse Adoptium\"\nJAVA_VERSION=\"17.0.9\"\n";
+    assert_eq!(packages("opt/java/openjdk/release", java.as_bytes()), Ok(vec!["openjdk 17.0.9".into()]));
+    assert_eq!(packages("opt/java/openjdk/release", b"x"), Ok(vec![]));
+}
+
+#[test]
+fn opkg_is_read_as_dpkg_is() {
+    let status =
+        "Package: busybox\nVersion: 1.36.1-1\nStatus: install user installed\nArchitecture: x86_64\n";
+    let found = packages("usr/lib/opkg/status", status.as_bytes());
+    assert_eq!(found, Ok(vec!["busybox 1.36.1-1 from busybox 1.36.1-1".into()]));
+    assert_eq!(
+        packages("usr/lib/opkg/info/busybox.list", b"/bin/busybox\n/etc/x\n"),
+        Ok(vec!["bin/busybox".into()])
+    );
+    assert!(packages("usr/lib/opkg/status", b"garbage").is_err());
+}
+
+#[test]
+fn chisel_lists_packages_and_whose_files_are() {
+    let path = "var/lib/chisel/manifest.wall";
+    let wall = |lines: &[&str]| zstd::bulk::compress(lines.join("\n").as_bytes(), 1).expect("memory");
+    let lines = [
+        r#"{"jsonwall":"1.0","schema":"1.0","count":4}"#,
+        r#"{"kind":"package","name":"bash","version":"5.2-1","sha256":"0","arch":"amd64"}"#,
+        r#"{"kind":"path","path":"/usr/bin/bash","mode":"0755","slices":["bash_bins"],"sha256":"1111111111111111111111111111111111111111111111111111111111111111"}"#,
+        r#"{"kind":"slice","name":"bash_bins"}"#,
+    ];
+    let chisel = crate::extractors::chisel::Chisel;
+    let Ok(Extracted::System { packages: listed, owned }) = chisel.extract(path.as_bytes(), &wall(&lines))
+    else {
+        panic!("a manifest");
+    };
+    assert_eq!(listed.iter().map(line).collect::<Vec<_>>(), ["bash 5.2-1 from bash 5.2-1"]);
+    let file = OwnedFile { path: "usr/bin/bash".to_owned(), sha256: Some("1".repeat(64)) };
+    assert_eq!(owned, [(0, file)]);
+    let bomb = zstd::bulk::compress(&vec![b' '; 65 << 20], 1).expect("memory");
+    for (bytes, problem) in [
+        (wall(&lines[..1]), "names no package"),
+        (wall(&["{"]), "EOF"),
+        (wall(&[r#"{"kind":"package","name":"bash"}"#]), "no `version`"),
+        (b"plain".to_vec(), "a manifest of Chisel"),
+        (bomb, "unpacks to more than"),
+    ] {
+        let found = packages(path, &bytes).expect_err(problem);
+        assert!(found.contains(problem), "{found}");
+    }
+}
+
+#[test]
+fn inventories_of_vendors_are_read_but_for_packages_of_the_system() {
+    let purls = [
+        "pkg:bitnami/nginx@1.25.3-0?arch=amd64",
+        "pkg:npm/%40babel/core@7.0.0",
+        "pkg:maven/org.apache/commons@1.0",
+        "pkg:golang/github.com/a/b@v1.0.0#sub",
+        "pkg:deb/debian/bash@5.2",
+        "pkg:pypi/requests",
+        "nonsense",
+    ];
+    let listed = |purl: &str| serde_json::json!({"name": "x", "externalRefs": [{"referenceType": "purl", "referenceLocator": purl}]});
+    let document = serde_json::json!({"spdxVersion": "SPDX-2.3", "packages": purls.map(listed)}).to_string();
+    let path = "opt/bitnami/nginx/.spdx-nginx.spdx";
+    let expected = ["nginx 1.25.3-0", "github.com/a/b v1.0.0", "org.apache:commons 1.0", "@babel/core 7.0.0"];
+    assert_eq!(packages(path, document.as_bytes()), Ok(expected.map(str::to_owned).to_vec()));
+    assert!(packages(path, b"SPDXVersion: SPDX-2.3").is_err());
 }
