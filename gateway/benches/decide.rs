@@ -75,6 +75,7 @@ fn evidence(policy: &Policy, severity: Severity) -> Evidence {
         secrets: Vec::new(),
         permissions: Vec::new(),
         attacks: Vec::new(),
+        programs: Vec::new(),
         coverage: Coverage::default(),
         waste: Waste::default(),
         layers: (0..10).map(layer).collect(),

@@ -8,11 +8,13 @@ use crate::advisory::Advisories;
 use crate::detectors::Detected;
 use crate::image::config::Config;
 use crate::image::packages::Installed;
+use crate::image::tree::EntryId;
 use crate::image::view::View;
 use crate::inventory::Inventory;
 use crate::layer::entry::printable;
+use crate::layer::program::Program;
 use crate::layer::{EntryKind, LayerReport};
-use crate::report::{LayerSummary, PermissionFinding, ScanReport, SecretFinding, Unknown};
+use crate::report::{LayerSummary, PermissionFinding, ProgramFile, ScanReport, SecretFinding, Unknown};
 
 mod attacks;
 mod config;
@@ -74,6 +76,7 @@ pub fn inventory(layers: &[Layer<'_>], config: &[u8]) -> Inventory {
     Inventory::new(ScanReport {
         attacks: attacks::attacks(&view, &config),
         coverage,
+        programs: programs(&view),
         support: None,
         distribution: installed.distribution,
         packages: installed.packages,
@@ -138,6 +141,18 @@ fn findings(view: &View<'_>) -> (Vec<SecretFinding>, Vec<PermissionFinding>) {
     }
     permissions.sort();
     (secrets, permissions)
+}
+
+fn programs(view: &View<'_>) -> Vec<ProgramFile> {
+    let ids: std::collections::HashSet<_> = view.programs().map(|(id, _)| id).collect();
+    let mut described = view.described(|id| ids.contains(&id));
+    let file = |(id, program): (EntryId, &Program)| ProgramFile {
+        path: described.remove(&id).map(|entry| entry.path).unwrap_or_default(),
+        layer: id.layer(),
+        deleted_later: !view.visible.contains_key(&id),
+        sha256: program.sha256.clone(),
+    };
+    view.programs().map(file).collect()
 }
 
 fn summaries(layers: &[Layer<'_>], config: &Config) -> Vec<LayerSummary> {

@@ -31,6 +31,10 @@ pub struct ScanReport {
     /// Who answers for the programs in the final view.
     #[serde(default)]
     pub coverage: Coverage,
+    /// Every program of every layer, for lists of digests. Kept with the inventory of an image, so that a list is asked
+    /// about images that were scanned before it was written.
+    #[serde(default)]
+    pub programs: Vec<ProgramFile>,
     /// Bytes that are shipped but not visible in the final view.
     pub waste: Waste,
     /// One entry a layer, oldest first.
@@ -336,6 +340,19 @@ pub struct UnexplainedFile {
     pub layer: usize,
     /// A package installed it, and it was changed since.
     pub modified: bool,
+    /// SHA-256 of its content, hex.
+    pub sha256: String,
+}
+
+/// One program, by its digest.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ProgramFile {
+    /// File in its layer.
+    pub path: String,
+    /// Which layer.
+    pub layer: usize,
+    /// A later layer hides the file; it still ships.
+    pub deleted_later: bool,
     /// SHA-256 of its content, hex.
     pub sha256: String,
 }

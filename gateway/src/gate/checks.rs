@@ -5,6 +5,7 @@ mod attestation;
 mod base;
 mod image;
 mod integrity;
+mod known_bad;
 mod permission;
 mod pin;
 mod revocation;
@@ -130,9 +131,10 @@ impl Check<'_> {
 }
 
 /// Asked of every runnable image at every checkpoint.
-const IMAGE_CHECKS: [ImageCheck; 16] = [
+const IMAGE_CHECKS: [ImageCheck; 17] = [
     integrity::contradictions,
     integrity::unreadable_layers,
+    known_bad::programs,
     attack::engine,
     secret::secrets,
     vulnerability::findings,

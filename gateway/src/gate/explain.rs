@@ -172,6 +172,11 @@ fn scan(rule: &Rule) -> Vec<String> {
     lines.extend(grace.map(|grace| {
         format!("pull, admit: what was released is served for {grace} after a vulnerability first refuses it")
     }));
+    lines.extend(
+        rule.scan.known_bad.as_ref().map(|list| {
+            format!("push: {} programs of `{}` are denied in every layer", list.len(), list.file)
+        }),
+    );
     match rule.scan.unexplained {
         Unexplained::Each(Level::Off) => {}
         Unexplained::Each(level) => {

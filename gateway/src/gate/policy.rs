@@ -7,6 +7,7 @@ mod attestation;
 mod exception;
 mod identity;
 mod keyless;
+mod known_bad;
 mod notary;
 mod notation;
 mod pattern;
@@ -34,6 +35,7 @@ use toml::de::DeTable;
 pub use attestation::AttestationRule;
 pub use exception::{Exception, Waives};
 pub use identity::IdentitySummary;
+pub use known_bad::KnownBad;
 pub use pattern::{Pattern, PatternError};
 pub use reader::Mistake;
 use reader::{Mistakes, Place, Section};
@@ -263,7 +265,7 @@ fn parse_document(
     }
     for section in rule_sections {
         let place = section.place.clone();
-        let Some(rule) = rule::parse(section, &names, mistakes) else { continue };
+        let Some(rule) = rule::parse(section, &names, key_files, mistakes) else { continue };
         rule::refuse_hidden(&rule, &rules, &place, mistakes);
         rules.push(rule);
     }

@@ -12,8 +12,8 @@ use fixture::*;
 use scanner::finding::{Decimal, Epss, Exploited, Finding, Risk, Severity, Unfixed};
 use scanner::release::Support;
 use scanner::report::{
-    AttackKind, Coverage, CoverageSum, EngineAttack, PermissionFinding, PermissionKind, SecretFinding,
-    Unknown, WastedPath,
+    AttackKind, Coverage, CoverageSum, EngineAttack, PermissionFinding, PermissionKind, ProgramFile,
+    SecretFinding, Unknown, WastedPath,
 };
 
 /// The checks that refused; empty for "allow".
@@ -280,6 +280,30 @@ fn what_is_aimed_at_the_engine_refuses_unless_the_policy_says_otherwise() {
         let expected: &[&str] = if denied { &["attack"] } else { &[] };
         check(&evidence, &parse(&text), [expected; 4]);
     }
+}
+
+#[test]
+fn known_bad_programs_refuse_in_every_layer_and_no_exception_helps() {
+    let text = policy_text() + "scan = { known-bad = \"bad.txt\", unknown = \"accept-unsafe\" }\n";
+    let program = |digit: &str, deleted_later| ProgramFile {
+        path: "usr/bin/miner".to_owned(),
+        layer: 0,
+        deleted_later,
+        sha256: digit.repeat(64),
+    };
+    for (digit, deleted_later, denied) in [("b", false, true), ("b", true, true), ("a", false, false)] {
+        let mut facts = clean();
+        scan_mut(&mut facts).programs = vec![program("0", false), program(digit, deleted_later)];
+        let expected: &[&str] = if denied { &["known-bad"] } else { &[] };
+        check(&signed(facts.clone()), &parse(&text), [expected; 4]);
+        check(&signed(facts), &policy(""), [&[]; 4]);
+    }
+    let waived = "[[exception]]\ncheck = \"known-bad\"\nimages = [\"**\"]\nreason = \"r\"\nowner = \"o\"\nexpires = 2027-01-01\n";
+    let read = |_: &std::path::Path| Ok(Vec::new());
+    assert!(
+        Policy::parse(&(policy_text() + waived), &read)
+            .is_err_and(|mistakes| mistakes.to_string().contains("known-bad"))
+    );
 }
 
 #[test]

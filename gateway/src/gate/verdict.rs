@@ -135,7 +135,7 @@ pub struct Reason {
 }
 
 /// Every check, worst first: reasons are told in this order.
-pub const CHECKS: [&str; 26] = [
+pub const CHECKS: [&str; 27] = [
     "registry",
     "rule",
     "state",
@@ -143,6 +143,7 @@ pub const CHECKS: [&str; 26] = [
     "integrity",
     "signature",
     "receipt",
+    "known-bad",
     "attack",
     "secret",
     "vulnerability",

@@ -55,7 +55,8 @@ impl<'a> View<'a> {
         for (index, layer) in self.layers.iter().enumerate() {
             let of_extractions = layer.report.extractions.iter().map(|extraction| extraction.entry);
             let of_detections = layer.report.detections.iter().map(|detection| detection.entry);
-            let ids = of_extractions.chain(of_detections);
+            let of_programs = layer.report.programs.iter().map(|program| program.entry);
+            let ids = of_extractions.chain(of_detections).chain(of_programs);
             wanted.extend(ids.map(|entry| (EntryId { layer: number(index), entry }, None)));
         }
         self.stack.tree.for_each(|path, node| {

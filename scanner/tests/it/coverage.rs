@@ -2,7 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use scanner::image::{Layer, scan};
+use scanner::image::{Layer, inventory, scan};
+use scanner::inventory::Inventory;
 use scanner::layer::LayerReport;
 use scanner::report::Coverage;
 use sha2::{Digest, Sha256};
@@ -119,4 +120,19 @@ fn programs_of_real_images_are_explained() {
             assert!(found.unanswered().bytes * 100 <= found.total_bytes() * share_max, "{file}: {found:#?}");
         }
     }
+}
+
+#[test]
+fn programs_of_every_layer_are_told_by_digest() {
+    let reports =
+        [&[A, SHELL][..], &["f usr/bin/.wh.a="]].map(|lines| walk(&Archive::default().lines(lines).end()));
+    let layers = reports.each_ref().map(|report| Layer { digest: "", report, instruction: None });
+    let found = scan(&layers, b"{}", None).programs;
+    let told: Vec<_> =
+        found.iter().map(|it| (it.path.as_str(), it.layer, it.deleted_later, it.sha256.as_str())).collect();
+    let [one, shell] =
+        [&b"\x7fELF one"[..], b"\x7fELF sh"].map(|content| hex::encode(Sha256::digest(content)));
+    let kept = Inventory::decode(&inventory(&layers, b"{}").encode()).expect("our own bytes");
+    assert_eq!(kept.judge(None).programs, found, "an image that is judged again is not forgotten");
+    assert_eq!(told, [("usr/bin/a", 0, true, one.as_str()), ("bin/sh", 0, false, shell.as_str())]);
 }

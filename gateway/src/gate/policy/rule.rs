@@ -6,7 +6,9 @@ use std::time::Duration;
 use scanner::finding::{Decimal, Severity};
 use serde::Serialize;
 
+use super::KeyFiles;
 use super::attestation::{self, AttestationRule};
+use super::known_bad::{self, KnownBad};
 use super::pattern::Pattern;
 use super::reader::{Entry, Mistakes, Place, Section};
 use super::signatures::{self, SignatureRule};
@@ -124,6 +126,9 @@ pub struct ScanRule {
     pub unexplained: Unexplained,
     /// A distribution's release that gets no fixes any more: advisories about it fall silent.
     pub end_of_life: Level,
+    /// Programs that no image may hold, in any layer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub known_bad: Option<KnownBad>,
     /// What a finding without severity counts as.
     pub unrated: Severity,
     /// How long an image that is released already goes on being served after it is first refused for a vulnerability;
@@ -221,6 +226,7 @@ const SEVERITIES: [(&str, Severity); 5] = [
 pub(super) fn parse(
     mut section: Section<'_>,
     identities: &BTreeSet<String>,
+    key_files: &mut KeyFiles<'_>,
     mistakes: &mut Mistakes<'_>,
 ) -> Option<Rule> {
     let name = section.take("name").map(|entry| entry.line(mistakes));
@@ -237,7 +243,7 @@ pub(super) fn parse(
         Some(entry) => parse_base(&entry, mistakes),
         None => Some(Vec::new()),
     };
-    let scan = optional(&mut section, "scan", parse_scan, mistakes);
+    let scan = optional(&mut section, "scan", |fields| parse_scan(fields, key_files), mistakes);
     let image = optional(&mut section, "image", parse_image, mistakes);
     let runtime = optional(&mut section, "runtime", parse_runtime, mistakes);
     let enforce =
@@ -285,7 +291,7 @@ pub(super) fn refuse_hidden(rule: &Rule, earlier: &[Rule], place: &Place, mistak
 fn optional<T>(
     section: &mut Section<'_>,
     key: &'static str,
-    parse: fn(Fields<'_, '_, '_>) -> Option<T>,
+    parse: impl FnOnce(Fields<'_, '_, '_>) -> Option<T>,
     mistakes: &mut Mistakes<'_>,
 ) -> Option<T> {
     let inner = match section.take(key) {
@@ -373,7 +379,7 @@ fn parse_base_rule(entry: &Entry<'_>, mistakes: &mut Mistakes<'_>) -> Option<Bas
     }
 }
 
-fn parse_scan(mut fields: Fields<'_, '_, '_>) -> Option<ScanRule> {
+fn parse_scan(mut fields: Fields<'_, '_, '_>, key_files: &mut KeyFiles<'_>) -> Option<ScanRule> {
     let default = vec![
         Worst { mark: Mark::Severity(Severity::Critical), fixable: false },
         Worst { mark: Mark::Severity(Severity::High), fixable: true },
@@ -388,6 +394,8 @@ fn parse_scan(mut fields: Fields<'_, '_, '_>) -> Option<ScanRule> {
     let unrated = fields.read("unrated", Severity::High, |entry, mistakes| entry.word(&SEVERITIES, mistakes));
     let age =
         fields.read("max-advisory-age", ADVISORY_AGE_MAX_DEFAULT, |entry, mistakes| entry.duration(mistakes));
+    let known_bad = fields
+        .read("known-bad", None, |entry, mistakes| known_bad::parse(entry, key_files, mistakes).map(Some));
     fields.refuse("malware", "malware detection is not supported by this version yet");
     let grace = fields.read("grace", None, |entry, mistakes| entry.duration(mistakes).map(Some));
     fields.finish();
@@ -397,6 +405,7 @@ fn parse_scan(mut fields: Fields<'_, '_, '_>) -> Option<ScanRule> {
         unknown: unknown?,
         unexplained: unexplained?,
         end_of_life: end_of_life?,
+        known_bad: known_bad?,
         unrated: unrated?,
         grace: grace?,
         max_advisory_age: age?,

@@ -64,6 +64,7 @@ pub(super) fn parse(text: &str) -> Policy {
     let read_file = |path: &std::path::Path| {
         Ok(match path.to_str() {
             Some("release.pub") => pem(&release_key()),
+            Some("bad.txt") => format!("{}  miner\n", "b".repeat(64)).into_bytes(),
             _ => pem(&qa_key()),
         })
     };
@@ -112,6 +113,7 @@ pub(super) fn clean() -> ImageFacts {
         secrets: Vec::new(),
         permissions: Vec::new(),
         attacks: Vec::new(),
+        programs: Vec::new(),
         coverage: Coverage::default(),
         waste: Waste { total_bytes: 1000, ..Waste::default() },
         layers: vec![layer('1', "ADD rootfs.tar /"), layer('2', "RUN apt-get install -y openssl")],
