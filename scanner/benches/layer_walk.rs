@@ -24,7 +24,7 @@ impl Sequence {
     }
 }
 
-/// A layer as distributions make them: a third text, a third machine code, a third compressed data, some zeros.
+/// A layer as distributions make them: a third text, a third programs, a third compressed data, some zeros.
 fn generated() -> Vec<u8> {
     const WORDS: [&str; 16] = [
         "the ",
@@ -49,6 +49,11 @@ fn generated() -> Vec<u8> {
     for number in 0..600_u64 {
         let mut content = Vec::new();
         let bytes = 1 << (8 + number % 10);
+        if (4..=6).contains(&(number % 10)) {
+            // As linkers begin programs: 64 bits, little-endian, a library, its sections somewhere.
+            content.extend_from_slice(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\x3e\0");
+            content.extend_from_slice(&[1; 44]);
+        }
         while content.len() < bytes {
             match number % 10 {
                 0..=3 => content.extend_from_slice(
