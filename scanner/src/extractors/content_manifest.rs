@@ -39,6 +39,10 @@ impl Extractor for ContentManifest {
 
     fn extract(&self, _path: &[u8], bytes: &[u8]) -> Result<Extracted, ExtractError> {
         let malformed = |problem: String| ExtractError::Malformed { expected: "a content manifest", problem };
+        // A list would be read as the fields in their order.
+        if bytes.trim_ascii_start().first() != Some(&b'{') {
+            return Err(malformed("no object".to_owned()));
+        }
         let manifest: Manifest =
             serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
         let names = manifest.content_sets.unwrap_or_default();

@@ -65,6 +65,20 @@ fn no_extractor_falls_over() {
 }
 
 #[test]
+fn a_content_manifest_lists_repositories_and_a_broken_one_is_refused() {
+    let extract = |text: &str| content_manifest::ContentManifest.extract(b"x.json", text.as_bytes());
+    let names = vec!["rhel-9-for-x86_64-baseos-rpms".to_owned(), "b".to_owned()];
+    let text = r#"{"metadata":{"icm_version":1},"content_sets":["rhel-9-for-x86_64-baseos-rpms","b"],"image_contents":[]}"#;
+    assert_eq!(extract(text), Ok(Extracted::Repositories(names)));
+    assert_eq!(extract(r#"{"content_sets":null}"#), Ok(Extracted::Repositories(Vec::new())));
+    let many = format!("{{\"content_sets\":[{}\"a\"]}}", "\"a\",".repeat(10_000));
+    let long = format!("{{\"content_sets\":[\"{}\"]}}", "a".repeat(2_000));
+    for text in ["", "[]", "{", r#"{"content_sets":{}}"#, &many, &long] {
+        assert!(extract(text).is_err(), "{}", &text[..text.len().min(40)]);
+    }
+}
+
+#[test]
 fn every_extractor_has_a_name_of_its_own() {
     let mut names: Vec<_> = all().iter().map(|extractor| extractor.name()).collect();
     names.sort_unstable();
@@ -103,6 +117,11 @@ fn databases_are_wanted_and_look_alikes_are_not() {
         ("site-packages/x/PKG-INFO", false),
         ("var/lib/rpm/rpmdb.sqlite", true),
         ("home/rpmdb.sqlite", false),
+        ("root/buildinfo/content_manifests/ubi9-container-9.4-1.json", true),
+        ("root/buildinfo/content_manifests/README", false),
+        ("usr/share/buildinfo/content-sets.json", true),
+        ("usr/share/buildinfo/labels.json", false),
+        ("root/buildinfo/Dockerfile-ubi9", false),
         ("lib/python3/site-packages/x-1-py3.egg", true),
         ("home/breakfast.egg", false),
         ("opt/conda/conda-meta/history", false),

@@ -57,6 +57,7 @@ fn wolfi_and_chainguard_are_judged_by_origin_and_each_by_its_own_database() {
     let known = advisories(&[
         secdb("https://packages.wolfi.dev", "3.3.0-r2"),
         secdb("https://packages.cgr.dev/chainguard", "3.3.0-r9"),
+        secdb("https://packages.mini.dev/os", "3.3.0-r5"),
     ]);
     let packages = [
         installed(PackageKind::Apk, "libssl3", "openssl", "3.3.0-r1"),
@@ -69,6 +70,11 @@ fn wolfi_and_chainguard_are_judged_by_origin_and_each_by_its_own_database() {
     assert_eq!(
         matched(&chainguard, &packages, &known),
         (vec!["CVE-2026-0001 libssl3 3.3.0-r9".to_owned()], true)
+    );
+    let minimos = system("minimos", Some("20260101"));
+    assert_eq!(
+        matched(&minimos, &packages, &known),
+        (vec!["CVE-2026-0001 libssl3 3.3.0-r5".to_owned()], true)
     );
     let fixed = [installed(PackageKind::Apk, "libssl3", "openssl", "3.3.0-r2")];
     assert_eq!(matched(&wolfi, &fixed, &known), (vec![], true));

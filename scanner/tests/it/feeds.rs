@@ -7,12 +7,14 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use scanner::advisory::{Added, Advisories, Builder, FeedError, FeedKind};
 use scanner::finding::{Decimal, Finding};
+use scanner::image::{Layer, scan};
 use scanner::matcher::match_packages;
 use scanner::package::{Distribution, Package, PackageKind, SourcePackage};
 use scanner::report::{ImagePackage, Unknown};
 use serde_json::{Value, json};
 
-use crate::build::test_data;
+use crate::archive::Archive;
+use crate::build::{test_data, walk};
 use crate::skipped;
 
 /// 2026-11-23.
@@ -349,6 +351,44 @@ fn the_repositories_of_an_image_say_which_fixes_it_gets() {
 }
 
 #[test]
+fn an_images_own_manifest_tells_its_repositories() {
+    let known = red_hat(&[vex(
+        "CVE-2026-0001",
+        &json!({ "fixed": ["BaseOS-9.4.0:bash-0:5.1.8-9.el9.src", "BaseOS-9.2.0.EUS:bash-0:5.1.8-6.el9_2.1.src"] }),
+        &json!([]),
+    )]);
+    let system = "f etc/os-release=ID=\"rhel\"\nVERSION_ID=\"9.2\"\n";
+    let bash = "f var/lib/rpmmanifest/container-manifest-2=bash\t5.1.8-6.el9\t1\t1\tRed Hat, Inc.\t(none)\t0\tx86_64\t0\tbash-5.1.8-6.el9.src.rpm\n";
+    let manifest =
+        |name: &str| format!("f root/buildinfo/content_manifests/a-1.json={{\"content_sets\":[\"{name}\"]}}");
+    let eus = manifest("rhel-9-for-x86_64-baseos-eus-rpms__9_DOT_2");
+    let fixes = |layers: &[&[&str]]| {
+        let walked: Vec<_> =
+            layers.iter().map(|lines| walk(&Archive::default().lines(lines).end())).collect();
+        let layers: Vec<_> =
+            walked.iter().map(|report| Layer { digest: "", report, instruction: None }).collect();
+        let report = scan(&layers, b"{}", Some(&known));
+        let told = |finding: &Finding| finding.fixed_version.clone().unwrap_or_default();
+        (report.findings.iter().map(told).collect::<Vec<_>>(), report.unknown)
+    };
+    let (none, of_release) = (Vec::<Unknown>::new(), vec!["5.1.8-9.el9".to_owned()]);
+    let of_support = vec!["5.1.8-6.el9_2.1".to_owned()];
+    assert_eq!(fixes(&[&[system, bash]]), (of_release.clone(), none.clone()));
+    assert_eq!(fixes(&[&[system, bash, &eus]]), (of_support.clone(), none.clone()));
+    // What a later layer deletes or replaces does not count; what it adds does.
+    assert_eq!(
+        fixes(&[&[system, bash, &eus], &["f root/buildinfo/content_manifests/.wh.a-1.json="]]),
+        (of_release.clone(), none.clone())
+    );
+    let main = manifest("rhel-9-for-x86_64-baseos-rpms");
+    assert_eq!(fixes(&[&[system, bash, &eus], &[&main]]), (of_release, none));
+    let broken = "f root/buildinfo/content_manifests/b.json={";
+    let (found, unknown) = fixes(&[&[system, bash, &eus, broken]]);
+    assert_eq!(found, of_support);
+    assert!(matches!(&unknown[..], [Unknown::BrokenDatabase { .. }]), "{unknown:?}");
+}
+
+#[test]
 fn a_newer_document_of_red_hat_replaces_the_older_even_when_it_says_nothing_any_more() {
     let affected = json!({ "known_affected": ["red_hat_enterprise_linux_9:bash"] });
     let safe = json!({ "known_not_affected": ["red_hat_enterprise_linux_9:bash"] });
@@ -512,6 +552,35 @@ fn photons_list_is_read_under_the_release_that_its_versions_name() {
     assert_eq!(matched.unknown, Vec::<Unknown>::new());
     assert!(add(r#"[{"cve_id":"CVE-2026-0001","pkg":"a","res_ver":"1-1"}]"#).is_err(), "of no release");
     assert!(matches!(add("[1,2]"), Err(FeedError::Unrecognised)));
+}
+
+#[test]
+fn why_debian_does_not_fix_is_told() {
+    let state = |rest: &str| format!(r#"{{"releases":{{"bookworm":{{"status":"open"{rest}}}}}}}"#);
+    let tracker = format!(
+        r#"{{"bash":{{"CVE-2026-0001":{},"CVE-2026-0002":{},"CVE-2026-0003":{},"CVE-2026-0004":{},
+        "CVE-2026-0005":{{"releases":{{"bookworm":{{"status":"undetermined"}}}}}}}}}}"#,
+        state(r#","nodsa":"Minor issue","nodsa_reason":"ignored""#),
+        state(r#","nodsa":"Minor issue","nodsa_reason":"postponed""#),
+        state(r#","urgency":"end-of-life""#),
+        state(r#","nodsa":"Minor issue","nodsa_reason":"""#),
+    );
+    let known = build(&[tracker.as_bytes()]);
+    let source = SourcePackage { name: "bash".to_owned(), version: "5.2-1".to_owned() };
+    let package = Package {
+        source: Some(source),
+        ..Package::new(PackageKind::Deb, "bash".to_owned(), "5.2-1+b1".to_owned())
+    };
+    let package = ImagePackage { package, path: String::new(), layer: 0, owned: false };
+    let told = told(&system("debian", "12", &[]), package, &known);
+    let expected = [
+        "CVE-2026-0001 its vendor will not fix it",
+        "CVE-2026-0002 its vendor defers the fix",
+        "CVE-2026-0003 not fixed: out of its vendor's support",
+        "CVE-2026-0004 -",
+        "CVE-2026-0005 not fixed yet: its vendor still investigates whether it is affected",
+    ];
+    assert_eq!(told, expected);
 }
 
 #[test]
