@@ -1,12 +1,15 @@
 //! Packages × advisories → findings; pure.
 
+mod trace;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::advisory::{Advisories, AdvisoryError, Ecosystem, Entry, RangeEnd, is_modular};
+use crate::advisory::{Advisories, AdvisoryError, Ecosystem, Entry, Place, RangeEnd, is_modular};
 use crate::finding::{Finding, Severity};
 use crate::package::{Distribution, Package, PackageKind};
 use crate::report::{ImagePackage, Unknown};
 use crate::versions::{Scheme, VersionError, compare};
+pub use trace::{Passed, Step, Trace};
 
 /// What is wrong, and what could not be judged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,6 +27,16 @@ pub fn match_packages(
     packages: &[ImagePackage],
     advisories: Option<&Advisories>,
 ) -> Matched {
+    match_traced(distribution, packages, advisories, &mut |_| {})
+}
+
+/// The same, and tells each step on the way: whoever explains an answer hears it from where the answer is made.
+pub fn match_traced(
+    distribution: Option<&Distribution>,
+    packages: &[ImagePackage],
+    advisories: Option<&Advisories>,
+    trace: &mut Trace<'_>,
+) -> Matched {
     let of_system = |package: &ImagePackage| package.package.kind.is_system();
     let mut unknown = BTreeSet::new();
     if distribution.is_none() && packages.iter().any(of_system) {
@@ -36,9 +49,14 @@ pub fn match_packages(
     let mut uncovered: BTreeMap<String, usize> = BTreeMap::new();
     let mut findings: BTreeMap<(String, Package), Finding> = BTreeMap::new();
     let owned = OwnedModules::new(distribution, packages, advisories);
-    for package in packages.iter().filter(|package| !package.owned && !owned.holds(package)) {
+    for package in packages {
+        if package.owned || owned.holds(package) {
+            trace(&Step::Passed(package, Passed::OwnedBySystem));
+            continue;
+        }
         let ecosystem = Ecosystem::of_package(package.package.kind, distribution);
         if let Some(vendor) = foreign(package, ecosystem.as_ref()) {
+            trace(&Step::Passed(package, Passed::Foreign));
             *uncovered.entry(vendor).or_default() += 1;
             continue;
         }
@@ -46,8 +64,14 @@ pub fn match_packages(
         if !covered && (distribution.is_some() || !of_system(package)) {
             *uncovered.entry(ecosystem_name(package, distribution)).or_default() += 1;
         }
-        let Some(ecosystem) = ecosystem else { continue };
-        match judge(package, &ecosystem, advisories) {
+        let Some(ecosystem) = ecosystem else {
+            trace(&Step::Passed(package, Passed::NoEcosystem));
+            continue;
+        };
+        trace(&Step::Package { package, ecosystem: &ecosystem, covered });
+        let judged = judge(package, &ecosystem, advisories, trace);
+        trace(&Step::Done { problem: judged.as_ref().err().map(Unjudged::problem) });
+        match judged {
             Ok(problems) => {
                 for finding in problems {
                     // The same package at two places is one finding, in the layer that brought it first.
@@ -105,6 +129,18 @@ enum Unjudged {
     Version,
 }
 
+impl Unjudged {
+    fn problem(&self) -> &'static str {
+        match self {
+            Self::Advisories => "the advisories for it cannot be told apart or read",
+            Self::Identity => {
+                "nothing tells its group, and advisories name a library of its name and version"
+            }
+            Self::Version => "its version has no place in the order of its ecosystem",
+        }
+    }
+}
+
 impl From<AdvisoryError> for Unjudged {
     fn from(_: AdvisoryError) -> Self {
         Self::Advisories
@@ -121,15 +157,19 @@ fn judge(
     package: &ImagePackage,
     ecosystem: &Ecosystem,
     advisories: &Advisories,
+    trace: &mut Trace<'_>,
 ) -> Result<Vec<Finding>, Unjudged> {
     let installed = &package.package;
     let scheme = ecosystem.scheme();
     let mut affecting = Vec::new();
     for (name, version) in called(installed, ecosystem) {
         for name in names(installed, ecosystem, name)? {
+            trace(&Step::Asked { name: &name, version });
             for entry in advisories.lookup(ecosystem, &name)? {
                 let entry = entry?;
-                if let Some(fixed) = affects(&entry, scheme, version)? {
+                let fixed = affects(&entry, scheme, version, trace)?;
+                trace(&Step::Advisory { entry: &entry, version, affected: fixed.is_some() });
+                if let Some(fixed) = fixed {
                     affecting.push((entry, fixed));
                 }
             }
@@ -177,19 +217,25 @@ fn affects<'a>(
     entry: &Entry<'a>,
     scheme: Scheme,
     version: &str,
+    trace: &mut Trace<'_>,
 ) -> Result<Option<Option<&'a str>>, VersionError> {
     for range in &entry.ranges {
-        if range.contains(scheme, version)? {
+        let place = range.place(scheme, version)?;
+        trace(&Step::Range { range, place });
+        if place == Place::Inside {
             return Ok(Some(match range.end {
                 RangeEnd::Fixed(fixed) => Some(fixed),
                 RangeEnd::LastAffected(_) | RangeEnd::Open => None,
             }));
         }
     }
-    let listed = entry.versions.iter().any(|listed| {
-        *listed == version || compare(scheme, listed, version).is_ok_and(std::cmp::Ordering::is_eq)
+    let listed = entry.versions.iter().find(|listed| {
+        **listed == version || compare(scheme, listed, version).is_ok_and(std::cmp::Ordering::is_eq)
     });
-    Ok(listed.then_some(None))
+    if let Some(listed) = listed {
+        trace(&Step::Listed(listed));
+    }
+    Ok(listed.map(|_| None))
 }
 
 /// Everything that the affecting advisories say about one problem.
