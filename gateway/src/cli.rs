@@ -9,6 +9,7 @@ pub mod config;
 pub mod conformance;
 pub mod demo;
 pub mod docker_plugin;
+mod image_input;
 pub mod keys;
 pub mod log;
 pub mod notary;

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::advisory::Advisories;
+use crate::advisory::{Advisories, AdvisoryError};
 use crate::detectors::Detected;
+use crate::explain::{self, Explanation};
 use crate::image::config::Config;
 use crate::image::packages::Inventory;
 use crate::image::view::View;
@@ -75,6 +76,30 @@ pub fn scan(layers: &[Layer<'_>], config: &[u8], advisories: Option<&Advisories>
         layers: summaries(layers, &config),
         advisories: advisories.map(Advisories::revision),
     }
+}
+
+/// Why `query`, a vulnerability by any of its names or a package, is reported of this image or is not. Asks what
+/// [`scan`] asks, and listens.
+///
+/// # Errors
+/// When the advisory file is corrupt.
+pub fn explain(
+    layers: &[Layer<'_>],
+    config: &[u8],
+    advisories: Option<&Advisories>,
+    query: &str,
+) -> Result<Explanation, AdvisoryError> {
+    let view = View::new(layers);
+    let inventory = Inventory::new(&view);
+    let asked = explain::Asked {
+        query,
+        distribution: inventory.distribution.as_ref(),
+        packages: &inventory.packages,
+        owners: &inventory.owners,
+        unknown: inventory.unknown.into_iter().chain(view.unknown.iter().cloned()).collect(),
+        layers: summaries(layers, &Config::parse(config)),
+    };
+    explain::explain(asked, advisories)
 }
 
 /// What a container would see, in the order of paths. Directories that only paths imply are not listed.

@@ -6,6 +6,7 @@
 pub mod advisory;
 pub mod detectors;
 mod executables;
+pub mod explain;
 pub mod extractors;
 pub mod finding;
 pub mod image;

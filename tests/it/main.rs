@@ -3,6 +3,7 @@
 mod admission_docker;
 mod architecture;
 mod attacks;
+mod check_explain;
 mod clients_attest;
 mod clients_cosign;
 mod clients_docker;

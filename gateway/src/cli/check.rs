@@ -1,38 +1,31 @@
 //! `portcullis check IMAGE --policy FILE`: the pipeline stage. Asks the same gate as the registry does, without a server.
 
-use std::io::{IsTerminal as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use indicatif::{ProgressBar, ProgressStyle};
 use keys::attestation::Attestations;
 use keys::signature::Subject;
 use keys::verify::{Verification, Verifier};
-use oci_distribution::RegistryOperation;
 use scanner::advisory::Advisories;
+use scanner::explain::Explanation;
 
+use super::image_input::{content, images, load, open, read_advisories, width, write_out};
 use super::registry_access::RegistryAccess;
 use super::{EXIT_DENIED, UsageError};
-use crate::advisories;
 use crate::clock::Clock;
 use crate::digest::Digest;
-use crate::gate::assemble::image_facts;
-use crate::gate::evidence::{Content, Evidence, IndexChild};
+use crate::gate::assemble::explain;
+use crate::gate::evidence::{Content, Evidence, ImageFacts};
 use crate::gate::policy::Policy;
 use crate::gate::verdict::Verdict;
 use crate::gate::{Checkpoint, decide};
-use crate::manifest::Kind;
+use crate::output::explain::ExplainReport;
 use crate::output::{CheckReport, Output, PlatformScan, SCHEMA, Word, render_undecided};
 use crate::policy_file;
 use crate::reference::ImageReference;
-use crate::source::{Image, Loaded, Location, Parts, Progress, Source, attestations, notary, signatures};
-
-/// Width of tables that go to no terminal.
-const WIDTH: u16 = 140;
-/// Narrowest and widest table on a terminal.
-const WIDTHS: (u16, u16) = (80, 200);
+use crate::source::{Image, Loaded, Location, Parts, Source, attestations, notary, signatures};
 
 /// Check an image against a policy before it is pushed, released or run.
 #[derive(Debug, clap::Args)]
@@ -52,6 +45,10 @@ pub struct Args {
     /// Which question to ask [default: push for files, release for images in a registry].
     #[arg(long, value_enum)]
     checkpoint: Option<Question>,
+    /// Tell why this vulnerability (any of its names), or everything about this package, is reported or not; as a table
+    /// or as JSON.
+    #[arg(long, value_name = "CVE|GHSA|PACKAGE")]
+    explain: Option<String>,
     /// How to print the answer.
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
@@ -78,8 +75,11 @@ enum Question {
 
 /// Checks; exit code 0 admitted, 1 denied, 2 wrong usage, 3 could not decide.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let report = match check(args) {
-        Ok(report) => report,
+    if args.explain.is_some() && !matches!(args.output, Output::Json | Output::Table) {
+        return Err(UsageError("`--explain` is told as a table or as JSON".to_owned()).into());
+    }
+    let Answer { report, explanations } = match check(args) {
+        Ok(answer) => answer,
         Err(error) => {
             if !error.is::<UsageError>() {
                 let problem = error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ");
@@ -89,9 +89,16 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             return Err(error);
         }
     };
-    write_out(&report.render(args.output, width())?, args.output_file.as_deref())?;
+    let render = |output| match &args.explain {
+        Some(query) => {
+            let explained = ExplainReport::new(&report, query, &explanations);
+            if output == Output::Json { explained.json() } else { Ok(explained.text()) }
+        }
+        None => report.render(output, width()),
+    };
+    write_out(&render(args.output)?, args.output_file.as_deref())?;
     if args.output_file.is_some() {
-        write_out(&report.render(Output::Table, width())?, None)?;
+        write_out(&render(Output::Table)?, None)?;
     }
     Ok(match report.verdict {
         Word::Admitted => ExitCode::SUCCESS,
@@ -99,31 +106,18 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn write_out(text: &str, file: Option<&Path>) -> anyhow::Result<()> {
-    match file {
-        Some(file) => std::fs::write(file, text)
-            .with_context(|| UsageError(format!("cannot write `--output-file {}`", file.display()))),
-        None => Ok(std::io::stdout().write_all(text.as_bytes())?),
-    }
+/// What was decided, and what `--explain` asked, for each of the report's scans.
+struct Answer {
+    report: CheckReport,
+    explanations: Vec<Explanation>,
 }
 
-fn width() -> u16 {
-    let terminal = console::Term::stdout();
-    if terminal.is_term() { terminal.size().1.clamp(WIDTHS.0, WIDTHS.1) } else { WIDTH }
-}
-
-fn check(args: &Args) -> anyhow::Result<CheckReport> {
+fn check(args: &Args) -> anyhow::Result<Answer> {
     let name = name(args)?;
     let policy = policy_file::read(&args.policy)
         .with_context(|| UsageError(format!("cannot use the policy `{}`", args.policy.display())))?;
     let advisories = args.advisories.as_deref().map(read_advisories).transpose()?;
-    let source = match &args.image {
-        Location::Registry(reference) => Source::in_registry(args.registry.remote(reference)?),
-        local => Source::open(local)?,
-    };
-    if let Some(remote) = source.remote() {
-        remote.log_in(RegistryOperation::Pull)?;
-    }
+    let source = open(&args.image, &args.registry)?;
     let image = load(&source)?;
     let checkpoint = match (args.checkpoint, source.remote()) {
         (Some(Question::Admit), _) => Checkpoint::Admit,
@@ -139,7 +133,30 @@ fn check(args: &Args) -> anyhow::Result<CheckReport> {
     evidence.signatures = signatures_of(&source, &policy, &evidence)?;
     evidence.attestations = attestations_of(&source, &policy, &evidence)?;
     let verdict = decide(checkpoint, &evidence, &policy);
-    Ok(report(args, &image, evidence, checkpoint, verdict, policy.digest()))
+    let explanations = match &args.explain {
+        Some(query) => explanations(&image.loaded, advisories.as_ref(), query)?,
+        None => Vec::new(),
+    };
+    let report = report(args, &image, evidence, checkpoint, verdict, policy.digest());
+    Ok(Answer { report, explanations })
+}
+
+/// One for each runnable image, in the order of [`scans`].
+fn explanations(
+    loaded: &Loaded,
+    advisories: Option<&Advisories>,
+    query: &str,
+) -> anyhow::Result<Vec<Explanation>> {
+    Ok(match &loaded.parts {
+        Parts::Artifact => Vec::new(),
+        Parts::Image { config, reports } => {
+            vec![explain(&loaded.manifest, config, reports, advisories, query)?]
+        }
+        Parts::Index(children) => {
+            let children = children.iter().map(|(_, child)| explanations(child, advisories, query));
+            children.collect::<anyhow::Result<Vec<_>>>()?.concat()
+        }
+    })
 }
 
 /// The policy's patterns need a name; what a file says about its own name is its maker's choice, so it is not asked.
@@ -152,55 +169,6 @@ fn name(args: &Args) -> anyhow::Result<ImageReference> {
         ))
         .into()),
     }
-}
-
-fn read_advisories(file: &Path) -> anyhow::Result<Advisories> {
-    advisories::load(file)
-        .with_context(|| UsageError(format!("cannot use the advisories `{}`", file.display())))
-}
-
-fn load(source: &Source) -> anyhow::Result<Image> {
-    let bar = ProgressBar::no_length();
-    if !std::io::stderr().is_terminal() {
-        bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
-    }
-    let style =
-        ProgressStyle::with_template("scanning {bytes}/{total_bytes} {wide_bar} {bytes_per_sec} {eta}")?;
-    bar.set_style(style);
-    let loaded =
-        source.load(Progress { expect: &|bytes| bar.inc_length(bytes), advance: &|bytes| bar.inc(bytes) });
-    bar.finish_and_clear();
-    Ok(loaded?)
-}
-
-fn content(loaded: &Loaded, advisories: Option<&Advisories>) -> anyhow::Result<Content> {
-    Ok(match &loaded.parts {
-        Parts::Artifact => Content::Artifact {
-            artifact_type: loaded.manifest.referrer_type().unwrap_or_default().to_owned(),
-            size: match &loaded.manifest.kind {
-                Kind::Artifact { blobs, .. } => {
-                    blobs.iter().fold(0, |sum: u64, blob| sum.saturating_add(blob.size))
-                }
-                Kind::Image { .. } | Kind::Index { .. } => 0,
-            },
-        },
-        Parts::Image { config, reports } => {
-            Content::Image(image_facts(&loaded.manifest, config, reports, advisories)?)
-        }
-        Parts::Index(children) => Content::Index(
-            children
-                .iter()
-                .map(|(platform, child)| {
-                    let digest = child.manifest.digest.clone();
-                    anyhow::Ok(IndexChild {
-                        digest,
-                        platform: platform.clone(),
-                        content: content(child, advisories)?,
-                    })
-                })
-                .collect::<anyhow::Result<_>>()?,
-        ),
-    })
 }
 
 /// Signatures lie beside the image in its registry. Beside a file there are none.
@@ -285,20 +253,10 @@ fn created(loaded: &Loaded) -> Option<i64> {
 }
 
 fn scans(content: &Content, digest: Option<&str>) -> Vec<PlatformScan> {
-    let scan = |facts: &crate::gate::evidence::ImageFacts, platform, digest: Option<&str>| PlatformScan {
-        platform,
-        digest: digest.map(str::to_owned),
+    let scan = |(platform, child, facts): (Option<&str>, Option<&str>, &ImageFacts)| PlatformScan {
+        platform: platform.map(str::to_owned),
+        digest: child.or(digest).map(str::to_owned),
         scan: Arc::clone(&facts.scan),
     };
-    match content {
-        Content::Image(facts) => vec![scan(facts, None, digest)],
-        Content::Index(children) => children
-            .iter()
-            .filter_map(|child| match &child.content {
-                Content::Image(facts) => Some(scan(facts, Some(child.platform.clone()), Some(&child.digest))),
-                Content::Artifact { .. } | Content::Index(_) | Content::Judged => None,
-            })
-            .collect(),
-        Content::Artifact { .. } | Content::Judged => Vec::new(),
-    }
+    images(content).into_iter().map(scan).collect()
 }

@@ -6,7 +6,8 @@ mod configuration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use scanner::advisory::Advisories;
+use scanner::advisory::{Advisories, AdvisoryError};
+use scanner::explain::Explanation;
 use scanner::image::Layer;
 use scanner::layer::{Compression, LayerOutcome, LayerReport};
 
@@ -28,6 +29,9 @@ pub enum AssembleError {
         /// What the bytes are.
         computed: String,
     },
+    /// The advisory file is corrupt.
+    #[error("cannot read the advisories")]
+    Advisories(#[from] AdvisoryError),
     /// Too few or too many reports.
     #[error("{reports} layer reports for {layers} layers of `{digest}`")]
     Layers {
@@ -54,6 +58,46 @@ pub fn image_facts(
     reports: &[Arc<LayerReport>],
     advisories: Option<&Advisories>,
 ) -> Result<ImageFacts, AssembleError> {
+    let (layers, mut problems) = (checked(manifest, configuration, reports)?, Vec::new());
+    let parsed = Configuration::parse(configuration, &mut problems);
+    compare_layers(layers, reports, &parsed, &mut problems);
+    let instructions = parsed.instructions(layers.len());
+    let stack = stack(layers, reports, &instructions);
+    let scan = scanner::image::scan(&stack, configuration, advisories);
+    Ok(ImageFacts {
+        scan: Arc::new(scan),
+        user: parsed.user,
+        size: layers.iter().fold(0, |sum, layer| sum.saturating_add(layer.size)),
+        base: base_image(&manifest.annotations),
+        diff_ids: parsed.diff_ids,
+        problems,
+    })
+}
+
+/// Why `query` is reported of an image or is not; the same arguments as for [`image_facts`], and the same image.
+///
+/// # Errors
+/// See [`AssembleError`].
+pub fn explain(
+    manifest: &Manifest,
+    configuration: &[u8],
+    reports: &[Arc<LayerReport>],
+    advisories: Option<&Advisories>,
+    query: &str,
+) -> Result<Explanation, AssembleError> {
+    let layers = checked(manifest, configuration, reports)?;
+    let parsed = Configuration::parse(configuration, &mut Vec::new());
+    let instructions = parsed.instructions(layers.len());
+    let stack = stack(layers, reports, &instructions);
+    Ok(scanner::image::explain(&stack, configuration, advisories, query)?)
+}
+
+/// The layers of an image to which configuration and reports belong.
+fn checked<'m>(
+    manifest: &'m Manifest,
+    configuration: &[u8],
+    reports: &[Arc<LayerReport>],
+) -> Result<&'m [Descriptor], AssembleError> {
     let Kind::Image { config, layers } = &manifest.kind else {
         return Err(AssembleError::NotAnImage(manifest.digest.clone()));
     };
@@ -65,29 +109,19 @@ pub fn image_facts(
         let computed = Digest::sha256_of(configuration).to_string();
         return Err(AssembleError::Configuration { expected: config.digest.clone(), computed });
     }
-    let mut problems = Vec::new();
-    let parsed = Configuration::parse(configuration, &mut problems);
-    compare_layers(layers, reports, &parsed, &mut problems);
-    let instructions = parsed.instructions(layers.len());
-    let stack: Vec<Layer<'_>> = layers
-        .iter()
-        .zip(reports)
-        .zip(&instructions)
-        .map(|((layer, report), instruction)| Layer {
-            digest: &layer.digest,
-            report: report.as_ref(),
-            instruction: instruction.as_deref(),
-        })
-        .collect();
-    let scan = scanner::image::scan(&stack, configuration, advisories);
-    Ok(ImageFacts {
-        scan: Arc::new(scan),
-        user: parsed.user,
-        size: layers.iter().fold(0, |sum, layer| sum.saturating_add(layer.size)),
-        base: base_image(&manifest.annotations),
-        diff_ids: parsed.diff_ids,
-        problems,
-    })
+    Ok(layers)
+}
+
+fn stack<'a>(
+    layers: &'a [Descriptor],
+    reports: &'a [Arc<LayerReport>],
+    instructions: &'a [Option<String>],
+) -> Vec<Layer<'a>> {
+    let layer =
+        |((layer, report), instruction): ((&'a Descriptor, &'a Arc<LayerReport>), &'a Option<String>)| {
+            Layer { digest: &layer.digest, report: report.as_ref(), instruction: instruction.as_deref() }
+        };
+    layers.iter().zip(reports).zip(instructions).map(layer).collect()
 }
 
 /// What the manifest declares, what the configuration repeats and what the bytes are must be the same three times.

@@ -22,6 +22,7 @@ use super::policy::{Level, Rule, When};
 use super::verdict::{LayerReference, Reason};
 use super::words::printable;
 pub(super) use attestation::ends as attestations_end;
+pub(super) use unknown::tell as tell_unknown;
 
 /// One question about one image under one rule.
 pub(super) struct Question<'a> {

@@ -65,6 +65,12 @@ fn cut(mut text: String, bytes_max: usize) -> String {
     text
 }
 
+/// What could not be known, as a refusal tells it.
+pub fn unknown(unknown: &scanner::report::Unknown) -> String {
+    let told = super::checks::tell_unknown(unknown);
+    told.map_or_else(|| printable(&serde_json::json!(unknown).to_string(), 300), |(message, ..)| message)
+}
+
 /// What a policy asks of the images of one repository (`host/path`), a line for each check that is in force.
 pub fn explain(policy: &Policy, repository: &str) -> String {
     let Some(rule) = policy.rule_for(repository) else {

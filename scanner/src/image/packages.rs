@@ -16,6 +16,8 @@ use crate::report::{ImagePackage, Unknown};
 pub(super) struct Inventory {
     pub(super) distribution: Option<Distribution>,
     pub(super) packages: Vec<ImagePackage>,
+    /// The distribution's package behind each [`ImagePackage::owned`], by path.
+    pub(super) owners: BTreeMap<String, String>,
     pub(super) unknown: BTreeSet<Unknown>,
 }
 
@@ -126,10 +128,15 @@ impl Inventory {
         if of_languages || !broken.is_empty() {
             let owned = ownership::owned_files(view, self.distribution.as_ref(), &found, &origins);
             for (id, package) in &mut found {
-                package.owned = !package.package.kind.is_system() && owned.contains(id);
+                if let Some(owner) = owned.get(id).filter(|_| !package.package.kind.is_system()) {
+                    package.owned = true;
+                    self.owners.insert(package.path.clone(), owner.clone());
+                }
             }
             // Nor is what a distribution's own file fails to tell of any interest.
-            broken.retain(|(id, extractor, ..)| SYSTEM_EXTRACTORS.contains(extractor) || !owned.contains(id));
+            broken.retain(|(id, extractor, ..)| {
+                SYSTEM_EXTRACTORS.contains(extractor) || !owned.contains_key(id)
+            });
         }
         for (id, extractor, path, problem) in broken {
             if extractor == executables::NAME {

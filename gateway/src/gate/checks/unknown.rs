@@ -15,7 +15,7 @@ pub(super) fn unjudged(image: &ImageQuestion<'_>, objections: &mut Vec<Objection
 }
 
 /// What is unknown, what to do, and the layer to blame.
-fn tell(unknown: &Unknown) -> Option<(String, &'static str, Option<usize>)> {
+pub(in crate::gate) fn tell(unknown: &Unknown) -> Option<(String, &'static str, Option<usize>)> {
     Some(match unknown {
         Unknown::NoDistribution => (
             "packages are installed, but `/etc/os-release` does not say which distribution this is"
