@@ -1,6 +1,7 @@
 //! The answer of `portcullis check`, in the forms that people, scripts, CI servers and inventories read.
 
 mod cyclonedx;
+pub mod diff;
 pub mod explain;
 mod gitlab;
 mod inventory;

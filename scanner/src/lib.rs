@@ -5,6 +5,7 @@
 
 pub mod advisory;
 pub mod detectors;
+pub mod diff;
 mod executables;
 pub mod explain;
 pub mod extractors;

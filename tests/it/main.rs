@@ -15,6 +15,7 @@ mod clients_skopeo_podman_buildah;
 mod clients_skopeo_sigstore;
 mod conformance;
 mod crash;
+mod diff;
 mod memory;
 mod offline;
 mod pipeline;
