@@ -6,7 +6,6 @@ pub mod explain;
 mod gitlab;
 mod inventory;
 mod junit;
-mod purl;
 mod sarif;
 mod spdx;
 mod table;

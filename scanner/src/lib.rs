@@ -15,6 +15,7 @@ pub mod layer;
 pub mod limits;
 pub mod matcher;
 pub mod package;
+pub mod purl;
 pub mod release;
 pub mod report;
 pub mod versions;

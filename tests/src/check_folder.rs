@@ -15,7 +15,7 @@ name = "team"
 images = ["**"]
 signatures = { require = "nobody-unsafe" }
 pin = { pull = "tag" }
-scan = { deny = ["high"], unknown = "accept-unsafe", max-advisory-age = "3650d" }
+scan = { deny = ["high"], unknown = "accept-unsafe", end-of-life = "off", max-advisory-age = "3650d" }
 "#;
 
 /// The name that images are judged under.

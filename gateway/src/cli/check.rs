@@ -1,8 +1,9 @@
 //! `portcullis check IMAGE --policy FILE`: the pipeline stage. Asks the same gate as the registry does, without a server.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use keys::attestation::Attestations;
@@ -18,9 +19,9 @@ use crate::clock::Clock;
 use crate::digest::Digest;
 use crate::gate::assemble::explain;
 use crate::gate::evidence::{Content, Evidence, ImageFacts};
-use crate::gate::policy::Policy;
+use crate::gate::policy::{Exception, Pattern, Policy, exceptions_of};
 use crate::gate::verdict::Verdict;
-use crate::gate::{Checkpoint, decide};
+use crate::gate::{Checkpoint, decide, vex};
 use crate::output::explain::ExplainReport;
 use crate::output::{CheckReport, Output, PlatformScan, SCHEMA, Word, render_undecided};
 use crate::policy_file;
@@ -42,6 +43,13 @@ pub struct Args {
     /// Compiled advisories, made by `portcullis advisories build`. Without them every package is unknown.
     #[arg(long, value_name = "FILE")]
     advisories: Option<PathBuf>,
+    /// A VEX document (OpenVEX 0.2, CSAF VEX) whose statements are taken for this check, beside those of the policy. May
+    /// be repeated.
+    #[arg(long, value_name = "FILE")]
+    vex: Vec<PathBuf>,
+    /// How old such a statement may be.
+    #[arg(long, value_name = "AGE", default_value = "90d", value_parser = humantime::parse_duration)]
+    vex_max_age: Duration,
     /// Which question to ask [default: push for files, release for images in a registry].
     #[arg(long, value_enum)]
     checkpoint: Option<Question>,
@@ -114,8 +122,11 @@ struct Answer {
 
 fn check(args: &Args) -> anyhow::Result<Answer> {
     let name = name(args)?;
-    let policy = policy_file::read(&args.policy)
+    let mut policy = policy_file::read(&args.policy)
         .with_context(|| UsageError(format!("cannot use the policy `{}`", args.policy.display())))?;
+    for file in &args.vex {
+        policy.state(stated(file, args.vex_max_age)?);
+    }
     let advisories = args.advisories.as_deref().map(read_advisories).transpose()?;
     let source = open(&args.image, &args.registry)?;
     let image = load(&source)?;
@@ -157,6 +168,14 @@ fn explanations(
             children.collect::<anyhow::Result<Vec<_>>>()?.concat()
         }
     })
+}
+
+/// The statements of a document, for whatever image is checked.
+fn stated(file: &Path, max_age: Duration) -> anyhow::Result<Vec<Exception>> {
+    let shown = file.display().to_string();
+    let usage = || UsageError(format!("cannot use `--vex {shown}`"));
+    let document = vex::parse(&policy_file::read_named(file).with_context(usage)?).with_context(usage)?;
+    Ok(exceptions_of(document, &shown, &[Pattern::parse("**")?], max_age))
 }
 
 /// The policy's patterns need a name; what a file says about its own name is its maker's choice, so it is not asked.

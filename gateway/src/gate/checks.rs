@@ -12,14 +12,16 @@ mod secret;
 mod signature;
 mod state;
 mod unknown;
+mod vex;
 mod vulnerability;
 
 use keys::revocation::Revocations;
 
 use super::Checkpoint;
 use super::evidence::{Content, Evidence, ImageFacts};
-use super::policy::{Level, Rule, When};
+use super::policy::{Exception, Level, Rule, When};
 use super::verdict::{LayerReference, Reason};
+use super::vex::NamedPackage;
 use super::words::printable;
 pub(super) use attestation::ends as attestations_end;
 pub(super) use unknown::tell as tell_unknown;
@@ -30,6 +32,8 @@ pub(super) struct Question<'a> {
     pub(super) evidence: &'a Evidence,
     pub(super) rule: &'a Rule,
     pub(super) revocations: &'a Revocations,
+    /// Those for this repository, ended ones included.
+    pub(super) exceptions: &'a [&'a Exception],
 }
 
 impl Question<'_> {
@@ -85,13 +89,15 @@ pub(super) struct Objection {
     pub(super) names: Vec<String>,
     /// Name of the package to blame, without its version.
     pub(super) package_name: Option<String>,
+    /// That package as statements name it.
+    pub(super) package: Option<NamedPackage>,
     /// Neither an exception nor `enforce` softens it: state and kind are facts of the store, not matters of policy.
     pub(super) unconditional: bool,
 }
 
 impl Objection {
     fn new(level: Level, reason: Reason) -> Self {
-        Self { level, reason, names: Vec::new(), package_name: None, unconditional: false }
+        Self { level, reason, names: Vec::new(), package_name: None, package: None, unconditional: false }
     }
 
     fn unconditional(self) -> Self {
@@ -157,6 +163,7 @@ pub(super) fn required<'a>(question: &Question<'a>) -> Vec<Check<'a>> {
         checks.push(Check::Whole(signature::signatures));
         checks.push(Check::Whole(attestation::attestations));
     }
+    checks.push(Check::Whole(vex::statements));
     for (platform, facts) in images {
         for check in IMAGE_CHECKS {
             let image =

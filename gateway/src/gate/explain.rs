@@ -1,5 +1,6 @@
 //! Why and why not, in words: the text of a refusal, and what a policy asks of an image.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::policy::{Enforcement, Level, Pin, Policy, Rule, User, When, format_bytes};
@@ -106,6 +107,7 @@ pub fn explain(policy: &Policy, repository: &str) -> String {
                 super::policy::Waives::Check(check) => format!("check {check}"),
                 super::policy::Waives::Finding(id) => id.clone(),
                 super::policy::Waives::Secret(value_sha256) => format!("secret {value_sha256}"),
+                super::policy::Waives::Statement { statement, .. } => statement.names.join(" = "),
             };
             let package =
                 exception.package.as_ref().map(|package| format!(" in {package}")).unwrap_or_default();
@@ -113,7 +115,22 @@ pub fn explain(policy: &Policy, repository: &str) -> String {
             lines.push(format!("exception: {what}{package}, by {owner} until {expires}: {reason}"));
         }
     }
+    lines.extend(statements(policy, repository));
     lines.join("\n  ") + "\n"
+}
+
+/// One line for each document; its statements may be thousands.
+fn statements(policy: &Policy, repository: &str) -> Vec<String> {
+    let mut documents: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for exception in policy.statements() {
+        if let super::policy::Waives::Statement { document, .. } = &exception.waives
+            && exception.images.iter().any(|pattern| pattern.matches(repository))
+        {
+            *documents.entry((document, &exception.owner)).or_default() += 1;
+        }
+    }
+    let line = |((document, author), count)| format!("vex: {count} statements of `{document}`, by {author}");
+    documents.into_iter().map(line).collect()
 }
 
 fn signatures(rule: &Rule) -> String {

@@ -16,6 +16,7 @@ mod rule;
 mod signatures;
 mod starter;
 mod values;
+mod vex;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -40,6 +41,7 @@ pub use rule::{BaseRule, ImageRule, Pin, PinRule, Rule, RuntimeRule, ScanRule, U
 pub use signatures::{ServedForm, SignatureRule, When};
 pub use starter::{STARTER_KEY_PATH, starter};
 pub use values::{Enforcement, Level, Share, format_bytes};
+pub use vex::exceptions as exceptions_of;
 
 /// A parsed policy.
 #[derive(Clone, Debug)]
@@ -49,6 +51,8 @@ pub struct Policy {
     identities: Vec<IdentitySummary>,
     rules: Vec<Rule>,
     exceptions: Vec<Exception>,
+    /// What VEX documents state; kept apart, for there may be thousands.
+    statements: Vec<Exception>,
 }
 
 /// Every mistake of a policy file, in the order of its lines.
@@ -120,6 +124,16 @@ impl Policy {
         &self.exceptions
     }
 
+    /// What VEX documents state, as exceptions, in file order.
+    pub fn statements(&self) -> &[Exception] {
+        &self.statements
+    }
+
+    /// Adds what documents state that the policy does not name. The policy's digest stays: it is not the policy's word.
+    pub fn state(&mut self, statements: Vec<Exception>) {
+        self.statements.extend(statements);
+    }
+
     /// The first rule for a repository (`host/path`), if any.
     pub fn rule_for(&self, repository: &str) -> Option<&Rule> {
         self.rules.iter().find(|rule| rule.images.iter().any(|pattern| pattern.matches(repository)))
@@ -135,7 +149,8 @@ impl Policy {
     pub fn changes_after(&self, now: i64) -> Option<i64> {
         let keys = self.trust_store.identities.iter().flat_map(Identity::keys);
         let windows = keys.flat_map(|key| [key.not_before, key.not_after.map(|end| end.saturating_add(1))]);
-        let exceptions = self.exceptions.iter().map(|exception| Some(exception.ends_at()));
+        let exceptions = self.exceptions.iter().chain(&self.statements);
+        let exceptions = exceptions.flat_map(|exception| [exception.begins_at(), Some(exception.ends_at())]);
         windows.chain(exceptions).flatten().filter(|&moment| moment > now).min()
     }
 
@@ -147,10 +162,12 @@ impl Policy {
             identities: &'a [IdentitySummary],
             rules: &'a [Rule],
             exceptions: &'a [Exception],
+            #[serde(skip_serializing_if = "<[Exception]>::is_empty")]
+            statements: &'a [Exception],
             revocations: &'a Revocations,
         }
-        let Self { digest, trust_store, identities, rules, exceptions } = self;
-        Effective { digest, identities, rules, exceptions, revocations: &trust_store.revocations }
+        let Self { digest, trust_store, identities, rules, exceptions, statements } = self;
+        Effective { digest, identities, rules, exceptions, statements, revocations: &trust_store.revocations }
     }
 }
 
@@ -212,8 +229,11 @@ fn parse_document(
     let exceptions = sections(&mut root, "exception", mistakes);
     let exceptions =
         exceptions.into_iter().filter_map(|section| exception::parse(section, mistakes)).collect();
+    let documents = sections(&mut root, "vex", mistakes);
+    let documents = documents.into_iter().filter_map(|section| vex::parse(section, key_files, mistakes));
+    let statements = documents.flatten().collect();
     root.finish(mistakes);
-    Policy { digest: String::new(), trust_store, identities, rules, exceptions }
+    Policy { digest: String::new(), trust_store, identities, rules, exceptions, statements }
 }
 
 /// The tables of `[[key]]`.

@@ -126,10 +126,13 @@ pub struct Reason {
     pub fix: Option<String>,
     /// What to do now.
     pub next_step: String,
+    /// Who waived it, until when and why: then it is a warning.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub waived: Option<String>,
 }
 
 /// Every check, worst first: reasons are told in this order.
-pub const CHECKS: [&str; 23] = [
+pub const CHECKS: [&str; 24] = [
     "registry",
     "rule",
     "state",
@@ -153,6 +156,7 @@ pub const CHECKS: [&str; 23] = [
     "size",
     "layers",
     "waste",
+    "vex",
 ];
 
 impl Reason {
@@ -169,6 +173,7 @@ impl Reason {
             finding: None,
             fix: None,
             next_step: next_step.into(),
+            waived: None,
         }
     }
 

@@ -23,7 +23,7 @@ pub(super) fn components(report: &CheckReport) -> Vec<Component<'_>> {
     let mut components = Vec::new();
     for (scan, platform) in report.scans.iter().enumerate() {
         for found in &platform.scan.packages {
-            let purl = super::purl::purl(&found.package, platform.scan.distribution.as_ref());
+            let purl = scanner::purl::purl(&found.package, platform.scan.distribution.as_ref());
             let number = used.entry(purl.clone()).or_default();
             *number += 1;
             let reference = if *number == 1 { purl.clone() } else { format!("{purl}#{number}") };

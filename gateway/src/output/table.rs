@@ -77,6 +77,12 @@ fn groups(text: &mut String, reasons: &[Reason], word: &str, width: u16) {
             },
         };
         let _ = writeln!(text, "\n{word}: {platform}{place}\n{}", table(&reasons, width));
+        for reason in &reasons {
+            if let Some(waived) = &reason.waived {
+                let what = reason.finding.as_ref().unwrap_or(&reason.check);
+                let _ = writeln!(text, "  {} waived {}", printable(what, 100), printable(waived, CELL_MAX));
+            }
+        }
         for step in next_steps(&reasons) {
             let _ = writeln!(text, "  next: {step}");
         }
@@ -86,7 +92,7 @@ fn groups(text: &mut String, reasons: &[Reason], word: &str, width: u16) {
 /// Each step once. Where a version fixes it, the column says which, and one line is enough.
 fn next_steps(reasons: &[&Reason]) -> Vec<String> {
     let mut steps: Vec<String> = Vec::new();
-    for reason in reasons {
+    for reason in reasons.iter().filter(|reason| reason.waived.is_none()) {
         let step = match &reason.fix {
             Some(_) => "update to the version under `fix` or later, and build again".to_owned(),
             None => printable(&reason.next_step, CELL_MAX),
