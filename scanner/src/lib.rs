@@ -18,4 +18,5 @@ pub mod package;
 pub mod purl;
 pub mod release;
 pub mod report;
+pub mod sbom;
 pub mod versions;

@@ -4,6 +4,7 @@ mod admission_docker;
 mod architecture;
 mod attacks;
 mod check_explain;
+mod check_inputs;
 mod check_vex;
 mod clients_attest;
 mod clients_cosign;

@@ -12,7 +12,7 @@ use keys::verify::{Verification, Verifier};
 use scanner::advisory::Advisories;
 use scanner::explain::Explanation;
 
-use super::image_input::{content, images, load, open, read_advisories, width, write_out};
+use super::image_input::{EngineAccess, content, images, load, open, read_advisories, width, write_out};
 use super::registry_access::RegistryAccess;
 use super::{EXIT_DENIED, UsageError};
 use crate::clock::Clock;
@@ -31,8 +31,8 @@ use crate::source::{Image, Loaded, Location, Parts, Source, attestations, notary
 /// Check an image against a policy before it is pushed, released or run.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// `registry/name:tag`, `registry/name@sha256:…`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]` or
-    /// `docker-archive:FILE[:TAG]`.
+    /// `registry/name:tag`, `registry/name@sha256:…`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`,
+    /// `docker-archive:FILE[:TAG]`, `docker:IMAGE`, `dir:PATH` or `sbom:FILE`.
     image: Location,
     /// The policy file.
     #[arg(long, value_name = "FILE")]
@@ -68,6 +68,8 @@ pub struct Args {
     source_date_epoch: Option<i64>,
     #[command(flatten)]
     registry: RegistryAccess,
+    #[command(flatten)]
+    engine: EngineAccess,
 }
 
 /// The questions that can be asked without a store; `pull` is about its state.
@@ -128,7 +130,7 @@ fn check(args: &Args) -> anyhow::Result<Answer> {
         policy.state(stated(file, args.vex_max_age)?);
     }
     let advisories = args.advisories.as_deref().map(read_advisories).transpose()?;
-    let source = open(&args.image, &args.registry)?;
+    let source = open(&args.image, &args.registry, &args.engine)?;
     let image = load(&source)?;
     let checkpoint = match (args.checkpoint, source.remote()) {
         (Some(Question::Admit), _) => Checkpoint::Admit,
@@ -160,6 +162,7 @@ fn explanations(
 ) -> anyhow::Result<Vec<Explanation>> {
     Ok(match &loaded.parts {
         Parts::Artifact => Vec::new(),
+        Parts::Document(inventory) => vec![scanner::sbom::explain(inventory, advisories, query)?],
         Parts::Image { config, reports } => {
             vec![explain(&loaded.manifest, config, reports, advisories, query)?]
         }
@@ -261,7 +264,7 @@ fn report(
 /// When the image says it was made, seconds since 1970-01-01 UTC; of an index, its first image.
 fn created(loaded: &Loaded) -> Option<i64> {
     match &loaded.parts {
-        Parts::Artifact => None,
+        Parts::Artifact | Parts::Document(_) => None,
         Parts::Image { config, .. } => {
             let config: serde_json::Value = serde_json::from_slice(config).ok()?;
             let created: jiff::Timestamp = config.get("created")?.as_str()?.parse().ok()?;

@@ -8,7 +8,7 @@ use scanner::advisory::Advisories;
 use scanner::diff::diff;
 use scanner::report::ScanReport;
 
-use super::image_input::{content, images, load, open, read_advisories, width, write_out};
+use super::image_input::{EngineAccess, content, images, load, open, read_advisories, width, write_out};
 use super::registry_access::RegistryAccess;
 use super::{EXIT_DENIED, UsageError};
 use crate::gate::evidence::Content;
@@ -39,6 +39,8 @@ pub struct Args {
     output_file: Option<PathBuf>,
     #[command(flatten)]
     registry: RegistryAccess,
+    #[command(flatten)]
+    engine: EngineAccess,
 }
 
 /// What ends with exit code 1.
@@ -85,7 +87,7 @@ fn read(
     args: &Args,
     advisories: Option<&Advisories>,
 ) -> anyhow::Result<(Content, Side)> {
-    let source = open(location, &args.registry)?;
+    let source = open(location, &args.registry, &args.engine)?;
     let image = load(&source).with_context(|| format!("cannot compare `{location}`"))?;
     let content = content(&image.loaded, advisories)?;
     anyhow::ensure!(!images(&content).is_empty(), "`{location}` holds nothing that can run");

@@ -11,9 +11,10 @@ use scanner::advisory::Advisories;
 use super::UsageError;
 use super::registry_access::RegistryAccess;
 use crate::advisories;
-use crate::gate::assemble::image_facts;
+use crate::gate::assemble::{document_facts, image_facts};
 use crate::gate::evidence::{Content, ImageFacts, IndexChild};
 use crate::manifest::Kind;
+use crate::source::docker_engine;
 use crate::source::{Image, Loaded, Location, Parts, Progress, Source};
 
 /// Width of tables that go to no terminal.
@@ -21,9 +22,27 @@ const WIDTH: u16 = 140;
 /// Narrowest and widest table on a terminal.
 const WIDTHS: (u16, u16) = (80, 200);
 
+/// How to reach a Docker Engine.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Docker Engine")]
+pub(super) struct EngineAccess {
+    /// The engine's socket, for `docker:IMAGE` [default: unix:///var/run/docker.sock].
+    #[arg(long, env = "DOCKER_HOST", value_name = "unix://PATH")]
+    docker_host: Option<String>,
+}
+
 /// Opens an image where it lies; a registry is logged in to.
-pub(super) fn open(location: &Location, registry: &RegistryAccess) -> anyhow::Result<Source> {
+pub(super) fn open(
+    location: &Location,
+    registry: &RegistryAccess,
+    engine: &EngineAccess,
+) -> anyhow::Result<Source> {
     let source = match location {
+        Location::Docker(name) => {
+            let socket = docker_engine::socket(engine.docker_host.as_deref());
+            let socket = socket.map_err(|error| UsageError(error.to_string()))?;
+            Source::in_engine(name, &socket)?
+        }
         Location::Registry(reference) => Source::in_registry(registry.remote(reference)?),
         local => Source::open(local)?,
     };
@@ -60,6 +79,7 @@ pub(super) fn content(loaded: &Loaded, advisories: Option<&Advisories>) -> anyho
                 Kind::Image { .. } | Kind::Index { .. } => 0,
             },
         },
+        Parts::Document(inventory) => Content::Image(document_facts(inventory, advisories)),
         Parts::Image { config, reports } => {
             Content::Image(image_facts(&loaded.manifest, config, reports, advisories)?)
         }

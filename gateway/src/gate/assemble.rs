@@ -10,6 +10,7 @@ use scanner::advisory::{Advisories, AdvisoryError};
 use scanner::explain::Explanation;
 use scanner::image::Layer;
 use scanner::layer::{Compression, LayerOutcome, LayerReport};
+use scanner::sbom::Inventory;
 
 use super::evidence::{BaseImage, ImageFacts};
 use super::words::printable;
@@ -70,8 +71,22 @@ pub fn image_facts(
         size: layers.iter().fold(0, |sum, layer| sum.saturating_add(layer.size)),
         base: base_image(&manifest.annotations),
         diff_ids: parsed.diff_ids,
+        from_document: None,
         problems,
     })
+}
+
+/// The facts of a document that lists packages: its packages, and nothing else.
+pub fn document_facts(inventory: &Inventory, advisories: Option<&Advisories>) -> ImageFacts {
+    ImageFacts {
+        scan: Arc::new(scanner::sbom::scan(inventory, advisories)),
+        user: String::new(),
+        size: 0,
+        base: None,
+        diff_ids: Vec::new(),
+        from_document: Some(inventory.format.clone()),
+        problems: Vec::new(),
+    }
 }
 
 /// Why `query` is reported of an image or is not; the same arguments as for [`image_facts`], and the same image.

@@ -139,6 +139,15 @@ const IMAGE_CHECKS: [ImageCheck; 13] = [
     permission::permissions,
 ];
 
+/// Asked where a document lists the packages. All else is told as not looked at.
+const DOCUMENT_CHECKS: [ImageCheck; 5] = [
+    integrity::document,
+    vulnerability::findings,
+    unknown::unjudged,
+    unknown::advisory_age,
+    unknown::end_of_life,
+];
+
 /// The checks that must be satisfied; never empty.
 pub(super) fn required<'a>(question: &Question<'a>) -> Vec<Check<'a>> {
     let mut checks = vec![Check::Whole(state::content), Check::Whole(revocation::revocation)];
@@ -165,10 +174,12 @@ pub(super) fn required<'a>(question: &Question<'a>) -> Vec<Check<'a>> {
     }
     checks.push(Check::Whole(vex::statements));
     for (platform, facts) in images {
-        for check in IMAGE_CHECKS {
+        let asked: &[ImageCheck] =
+            if facts.from_document.is_some() { &DOCUMENT_CHECKS } else { &IMAGE_CHECKS };
+        for check in asked {
             let image =
                 ImageQuestion { rule: question.rule, as_of: question.evidence.as_of, facts, platform };
-            checks.push(Check::Image(check, image));
+            checks.push(Check::Image(*check, image));
         }
     }
     checks

@@ -79,6 +79,7 @@ fn hides_packages(unknown: &[Unknown]) -> bool {
         matches!(
             unknown,
             Unknown::BrokenDatabase { .. }
+                | Unknown::IncompleteDocument { .. }
                 | Unknown::NothingRecognised
                 | Unknown::UnreadableExecutable { .. }
                 | Unknown::UnreadableLayer { .. }

@@ -15,7 +15,7 @@ const CELL_MAX: usize = 300;
 
 pub(super) fn render(report: &CheckReport, width: u16) -> String {
     let mut text = String::new();
-    let digest = report.digest.as_deref().unwrap_or("none (docker-archive)");
+    let digest = report.digest.as_deref().unwrap_or("none");
     let tag = report.tag.as_ref().map_or_else(String::new, |tag| format!(":{tag}"));
     let _ = writeln!(text, "image       {}", printable(&report.image, CELL_MAX));
     let _ = writeln!(text, "judged as   {}{tag}", report.repository);

@@ -27,6 +27,7 @@ fn unknown(layers: Layers<'_>) -> Vec<&'static str> {
     let kind = |unknown: &Unknown| match unknown {
         Unknown::BrokenDatabase { .. } => Some("broken"),
         Unknown::NoAdvisoryData | Unknown::NoAdvisories { .. } => None,
+        Unknown::IncompleteDocument { .. } | Unknown::NoSourcePackages { .. } => Some("document"),
         Unknown::NoDistribution => Some("no distribution"),
         Unknown::NothingRecognised => Some("nothing"),
         Unknown::UnidentifiedPackage { .. } => Some("identity"),

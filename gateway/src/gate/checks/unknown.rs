@@ -31,6 +31,19 @@ pub(in crate::gate) fn tell(unknown: &Unknown) -> Option<(String, &'static str, 
             "load a source that covers it (`portcullis advisories build`), or use a supported base image",
             None,
         ),
+        Unknown::NoSourcePackages { kind, packages } => (
+            format!(
+                "the document tells the source package of none of its {packages} `{}` packages",
+                printable(kind, 30)
+            ),
+            "make it with a tool that writes `upstream` into package URLs, or check the image itself",
+            None,
+        ),
+        Unknown::IncompleteDocument { problem } => (
+            format!("the document does not tell all: {}", printable(problem, 200)),
+            "make it again from the whole image, or check the image itself",
+            None,
+        ),
         Unknown::NoAdvisoryData => (
             "no advisories are loaded at all, so nothing is judged".to_owned(),
             "ask the gate's operator to run `portcullis advisories update`",
