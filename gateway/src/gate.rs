@@ -69,7 +69,8 @@ pub fn decide(checkpoint: Checkpoint, evidence: &Evidence, policy: &Policy) -> V
     };
     let revocations = &policy.trust_store().revocations;
     let exceptions = waivers::applicable(policy, &evidence.repository);
-    let question = Question { checkpoint, evidence, rule, revocations, exceptions: &exceptions };
+    let question =
+        Question { checkpoint, evidence, rule, revocations, exceptions: &exceptions, bases: policy.bases() };
     let required = checks::required(&question);
     let mut tally = Tally { required: required.len(), ..Tally::default() };
     for check in required {

@@ -1,7 +1,9 @@
 //! The answer of `portcullis check`, in the forms that people, scripts, CI servers and inventories read.
 
+pub mod base;
 mod cyclonedx;
 pub mod diff;
+mod effective;
 pub mod explain;
 mod gitlab;
 mod inventory;
@@ -12,8 +14,11 @@ mod table;
 
 use keys::attestation::Attestations;
 use keys::verify::Verification;
+use scanner::image::Effectiveness;
 use scanner::report::ScanReport;
 use serde::Serialize;
+
+use base::BaseReport;
 
 use crate::gate::Checkpoint;
 use crate::gate::verdict::{Denial, Reason};
@@ -78,6 +83,10 @@ pub struct PlatformScan {
     pub digest: Option<String>,
     /// Everything the scanner says.
     pub scan: std::sync::Arc<ScanReport>,
+    /// What it could do without; `null` for a document.
+    pub effectiveness: Option<Effectiveness>,
+    /// The approved base that it begins with, if any.
+    pub base: Option<BaseReport>,
 }
 
 /// Output forms.
@@ -121,6 +130,13 @@ impl CheckReport {
             Output::Spdx => spdx::render(self),
             Output::Table => Ok(table::render(self, width)),
         }
+    }
+
+    /// The table with all layers, and what to change in them.
+    pub fn layers(&self, width: u16) -> String {
+        let mut text = table::render(self, width);
+        self.scans.iter().for_each(|scan| effective::tables(&mut text, scan, width));
+        text
     }
 }
 

@@ -17,11 +17,18 @@ use crate::release;
 use crate::report::{LayerSummary, PermissionFinding, ScanReport, SecretFinding, Unknown};
 
 mod config;
+mod effective;
+mod efficiency;
+mod leftovers;
 mod ownership;
 mod packages;
 mod tree;
 mod view;
 mod waste;
+
+pub use effective::{Effectiveness, Hint, What, effectiveness};
+pub use efficiency::Efficiency;
+pub use leftovers::Leftover;
 
 /// One layer of an image, oldest first.
 #[derive(Clone, Debug)]

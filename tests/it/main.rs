@@ -3,8 +3,10 @@
 mod admission_docker;
 mod architecture;
 mod attacks;
+mod check_base;
 mod check_explain;
 mod check_inputs;
+mod check_layers;
 mod check_vex;
 mod clients_attest;
 mod clients_cosign;

@@ -17,11 +17,12 @@ use super::registry_access::RegistryAccess;
 use super::{EXIT_DENIED, UsageError};
 use crate::clock::Clock;
 use crate::digest::Digest;
-use crate::gate::assemble::explain;
+use crate::gate::assemble::{effectiveness, explain};
 use crate::gate::evidence::{Content, Evidence, ImageFacts};
-use crate::gate::policy::{Exception, Pattern, Policy, exceptions_of};
+use crate::gate::policy::{ApprovedBase, Exception, Pattern, Policy, exceptions_of};
 use crate::gate::verdict::Verdict;
 use crate::gate::{Checkpoint, decide, vex};
+use crate::output::base::{BaseReport, identify};
 use crate::output::explain::ExplainReport;
 use crate::output::{CheckReport, Output, PlatformScan, SCHEMA, Word, render_undecided};
 use crate::policy_file;
@@ -57,6 +58,12 @@ pub struct Args {
     /// or as JSON.
     #[arg(long, value_name = "CVE|GHSA|PACKAGE")]
     explain: Option<String>,
+    /// Show every layer with its instruction and bytes, and what to change in the Dockerfile; with the table.
+    #[arg(long)]
+    layers: bool,
+    /// A newer base image, named as IMAGE is: tells which inherited vulnerabilities rebasing removes.
+    #[arg(long, value_name = "IMAGE")]
+    rebase_to: Option<Location>,
     /// How to print the answer.
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
@@ -104,6 +111,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             let explained = ExplainReport::new(&report, query, &explanations);
             if output == Output::Json { explained.json() } else { Ok(explained.text()) }
         }
+        None if output == Output::Table && args.layers => Ok(report.layers(width())),
         None => report.render(output, width()),
     };
     write_out(&render(args.output)?, args.output_file.as_deref())?;
@@ -150,8 +158,80 @@ fn check(args: &Args) -> anyhow::Result<Answer> {
         Some(query) => explanations(&image.loaded, advisories.as_ref(), query)?,
         None => Vec::new(),
     };
-    let report = report(args, &image, evidence, checkpoint, verdict, policy.digest());
+    let mut report = report(args, &image, evidence, checkpoint, verdict, policy.digest());
+    describe(&mut report, &image.loaded)?;
+    find_bases(&mut report, &image.loaded, policy.bases());
+    if let Some(newer) = &args.rebase_to {
+        rebase(&mut report, newer, args, advisories.as_ref(), policy.bases())?;
+    }
     Ok(Answer { report, explanations })
+}
+
+/// Adds what each image could do without.
+fn describe(report: &mut CheckReport, loaded: &Loaded) -> anyhow::Result<()> {
+    for (scan, image) in report.scans.iter_mut().zip(runnable(loaded)) {
+        if let Parts::Image { config, reports } = &image.parts {
+            scan.effectiveness = Some(effectiveness(&image.manifest, config, reports)?);
+        }
+    }
+    Ok(())
+}
+
+/// What can run, in the order of [`scans`].
+fn runnable(loaded: &Loaded) -> Vec<&Loaded> {
+    match &loaded.parts {
+        Parts::Artifact => Vec::new(),
+        Parts::Document(_) | Parts::Image { .. } => vec![loaded],
+        Parts::Index(children) => children.iter().flat_map(|(_, child)| runnable(child)).collect(),
+    }
+}
+
+/// Adds the approved base that each image begins with.
+fn find_bases(report: &mut CheckReport, loaded: &Loaded, bases: &[ApprovedBase]) {
+    for (scan, image) in report.scans.iter_mut().zip(runnable(loaded)) {
+        if let Some(base) = identify(bases, &diff_ids(image)) {
+            scan.base = Some(BaseReport::new(base, &scan.scan));
+        }
+    }
+}
+
+/// As the bytes are, not as the configuration says.
+fn diff_ids(loaded: &Loaded) -> Vec<String> {
+    match &loaded.parts {
+        Parts::Image { reports, .. } => {
+            reports.iter().map(|report| report.diff_id.clone().unwrap_or_default()).collect()
+        }
+        Parts::Artifact | Parts::Document(_) | Parts::Index(_) => Vec::new(),
+    }
+}
+
+/// Says what another base would change, platform by platform.
+fn rebase(
+    report: &mut CheckReport,
+    newer: &Location,
+    args: &Args,
+    advisories: Option<&Advisories>,
+    bases: &[ApprovedBase],
+) -> anyhow::Result<()> {
+    if advisories.is_none() {
+        let message = "`--rebase-to` needs `--advisories FILE`: without it nothing is judged";
+        return Err(UsageError(message.to_owned()).into());
+    }
+    let image = load(&open(newer, &args.registry, &args.engine)?)?;
+    let content = content(&image.loaded, advisories)?;
+    let newer_images = images(&content);
+    let layers: Vec<Vec<String>> = runnable(&image.loaded).into_iter().map(diff_ids).collect();
+    let single = newer_images.len() == 1 && report.scans.len() == 1;
+    for scan in &mut report.scans {
+        let same = |(platform, ..): &(Option<&str>, Option<&str>, &ImageFacts)| {
+            single || *platform == scan.platform.as_deref()
+        };
+        let (Some(base), Some(at)) = (&mut scan.base, newer_images.iter().position(same)) else { continue };
+        let known = layers.get(at).and_then(|layers| identify(bases, layers));
+        let to = known.map_or_else(|| newer.to_string(), |base| base.name.clone());
+        base.compare(&newer_images[at].2.scan, to, known.is_some());
+    }
+    Ok(())
 }
 
 /// One for each runnable image, in the order of [`scans`].
@@ -279,6 +359,8 @@ fn scans(content: &Content, digest: Option<&str>) -> Vec<PlatformScan> {
         platform: platform.map(str::to_owned),
         digest: child.or(digest).map(str::to_owned),
         scan: Arc::clone(&facts.scan),
+        effectiveness: None,
+        base: None,
     };
     images(content).into_iter().map(scan).collect()
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use scanner::advisory::{Advisories, AdvisoryError};
 use scanner::explain::Explanation;
-use scanner::image::Layer;
+use scanner::image::{Effectiveness, Layer};
 use scanner::layer::{Compression, LayerOutcome, LayerReport};
 use scanner::sbom::Inventory;
 
@@ -105,6 +105,21 @@ pub fn explain(
     let instructions = parsed.instructions(layers.len());
     let stack = stack(layers, reports, &instructions);
     Ok(scanner::image::explain(&stack, configuration, advisories, query)?)
+}
+
+/// What an image could do without; the same arguments as for [`image_facts`], and the same image.
+///
+/// # Errors
+/// See [`AssembleError`].
+pub fn effectiveness(
+    manifest: &Manifest,
+    configuration: &[u8],
+    reports: &[Arc<LayerReport>],
+) -> Result<Effectiveness, AssembleError> {
+    let layers = checked(manifest, configuration, reports)?;
+    let parsed = Configuration::parse(configuration, &mut Vec::new());
+    let instructions = parsed.instructions(layers.len());
+    Ok(scanner::image::effectiveness(&stack(layers, reports, &instructions), configuration))
 }
 
 /// The layers of an image to which configuration and reports belong.

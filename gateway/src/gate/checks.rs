@@ -19,7 +19,7 @@ use keys::revocation::Revocations;
 
 use super::Checkpoint;
 use super::evidence::{Content, Evidence, ImageFacts};
-use super::policy::{Exception, Level, Rule, When};
+use super::policy::{ApprovedBase, Exception, Level, Rule, When};
 use super::verdict::{LayerReference, Reason};
 use super::vex::NamedPackage;
 use super::words::printable;
@@ -34,6 +34,7 @@ pub(super) struct Question<'a> {
     pub(super) revocations: &'a Revocations,
     /// Those for this repository, ended ones included.
     pub(super) exceptions: &'a [&'a Exception],
+    pub(super) bases: &'a [ApprovedBase],
 }
 
 impl Question<'_> {
@@ -53,6 +54,7 @@ pub(super) struct ImageQuestion<'a> {
     rule: &'a Rule,
     as_of: i64,
     facts: &'a ImageFacts,
+    bases: &'a [ApprovedBase],
     platform: Option<&'a str>,
 }
 
@@ -123,7 +125,7 @@ impl Check<'_> {
 }
 
 /// Asked of every runnable image at every checkpoint.
-const IMAGE_CHECKS: [ImageCheck; 13] = [
+const IMAGE_CHECKS: [ImageCheck; 14] = [
     integrity::contradictions,
     integrity::unreadable_layers,
     secret::secrets,
@@ -132,6 +134,7 @@ const IMAGE_CHECKS: [ImageCheck; 13] = [
     unknown::advisory_age,
     unknown::end_of_life,
     base::base_image,
+    base::registered,
     image::size,
     image::layers,
     image::waste,
@@ -177,8 +180,13 @@ pub(super) fn required<'a>(question: &Question<'a>) -> Vec<Check<'a>> {
         let asked: &[ImageCheck] =
             if facts.from_document.is_some() { &DOCUMENT_CHECKS } else { &IMAGE_CHECKS };
         for check in asked {
-            let image =
-                ImageQuestion { rule: question.rule, as_of: question.evidence.as_of, facts, platform };
+            let image = ImageQuestion {
+                rule: question.rule,
+                as_of: question.evidence.as_of,
+                facts,
+                bases: question.bases,
+                platform,
+            };
             checks.push(Check::Image(*check, image));
         }
     }

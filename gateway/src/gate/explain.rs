@@ -222,6 +222,9 @@ fn image(rule: &Rule) -> Vec<String> {
         let allowed: Vec<&str> = rule.base.iter().map(|base| base.image.as_str()).collect();
         lines.push(format!("push: built on {}", allowed.join(" or ")));
     }
+    if rule.base_register != Level::Off {
+        lines.push(format!("push: layers of no approved base: {}", word(rule.base_register)));
+    }
     lines
 }
 

@@ -11,6 +11,7 @@ mod notary;
 mod notation;
 mod pattern;
 mod reader;
+mod register;
 mod revocation;
 mod rule;
 mod signatures;
@@ -37,6 +38,7 @@ pub use identity::IdentitySummary;
 pub use pattern::{Pattern, PatternError};
 pub use reader::Mistake;
 use reader::{Mistakes, Place, Section};
+pub use register::ApprovedBase;
 pub use rule::{BaseRule, ImageRule, Pin, PinRule, Rule, RuntimeRule, ScanRule, User, Worst};
 pub use signatures::{ServedForm, SignatureRule, When};
 pub use starter::{STARTER_KEY_PATH, starter};
@@ -51,6 +53,7 @@ pub struct Policy {
     identities: Vec<IdentitySummary>,
     rules: Vec<Rule>,
     exceptions: Vec<Exception>,
+    bases: Vec<ApprovedBase>,
     /// What VEX documents state; kept apart, for there may be thousands.
     statements: Vec<Exception>,
 }
@@ -124,6 +127,11 @@ impl Policy {
         &self.exceptions
     }
 
+    /// The register of approved bases, in file order.
+    pub fn bases(&self) -> &[ApprovedBase] {
+        &self.bases
+    }
+
     /// What VEX documents state, as exceptions, in file order.
     pub fn statements(&self) -> &[Exception] {
         &self.statements
@@ -162,12 +170,22 @@ impl Policy {
             identities: &'a [IdentitySummary],
             rules: &'a [Rule],
             exceptions: &'a [Exception],
+            #[serde(skip_serializing_if = "<[ApprovedBase]>::is_empty")]
+            bases: &'a [ApprovedBase],
             #[serde(skip_serializing_if = "<[Exception]>::is_empty")]
             statements: &'a [Exception],
             revocations: &'a Revocations,
         }
-        let Self { digest, trust_store, identities, rules, exceptions, statements } = self;
-        Effective { digest, identities, rules, exceptions, statements, revocations: &trust_store.revocations }
+        let Self { digest, trust_store, identities, rules, exceptions, bases, statements } = self;
+        Effective {
+            digest,
+            identities,
+            rules,
+            exceptions,
+            bases,
+            statements,
+            revocations: &trust_store.revocations,
+        }
     }
 }
 
@@ -229,11 +247,13 @@ fn parse_document(
     let exceptions = sections(&mut root, "exception", mistakes);
     let exceptions =
         exceptions.into_iter().filter_map(|section| exception::parse(section, mistakes)).collect();
+    let bases = sections(&mut root, "base", mistakes);
+    let bases = bases.into_iter().filter_map(|section| register::parse(section, mistakes)).collect();
     let documents = sections(&mut root, "vex", mistakes);
     let documents = documents.into_iter().filter_map(|section| vex::parse(section, key_files, mistakes));
     let statements = documents.flatten().collect();
     root.finish(mistakes);
-    Policy { digest: String::new(), trust_store, identities, rules, exceptions, statements }
+    Policy { digest: String::new(), trust_store, identities, rules, exceptions, bases, statements }
 }
 
 /// The tables of `[[key]]`.

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
 
+use super::base::BaseReport;
 use super::{CheckReport, PlatformScan, Word};
 use crate::gate::verdict::{LayerReference, Reason};
 use crate::gate::words::printable;
@@ -22,6 +23,10 @@ pub(super) fn render(report: &CheckReport, width: u16) -> String {
     let _ = writeln!(text, "digest      {digest}");
     for scan in &report.scans {
         let _ = writeln!(text, "{}", inventory(scan));
+        if let Some(effectiveness) = &scan.effectiveness {
+            let _ = writeln!(text, "bytes       {}", super::effective::line(effectiveness));
+        }
+        text.push_str(&scan.base.as_ref().map_or_else(String::new, BaseReport::lines));
     }
     groups(&mut text, &report.reasons, "denied", width);
     if report.omitted > 0 {

@@ -27,6 +27,8 @@ struct Execution {
     cmd: Option<Vec<String>>,
     #[serde(rename = "Entrypoint")]
     entrypoint: Option<Vec<String>>,
+    #[serde(rename = "Volumes")]
+    volumes: Option<std::collections::BTreeMap<String, Value>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -53,6 +55,13 @@ impl Config {
         let made_layers = history.iter().filter(|entry| entry.empty_layer != Some(true));
         let instructions: Vec<_> = made_layers.map(|entry| entry.created_by.clone()).collect();
         if instructions.len() == layers { instructions } else { vec![None; layers] }
+    }
+
+    /// Declared volumes as folders: `var/lib/data/`. The root itself would be all.
+    pub(super) fn volumes(&self) -> Vec<String> {
+        let declared = self.config.iter().flat_map(|execution| execution.volumes.iter().flatten());
+        let folder = |(path, _): (&String, &Value)| format!("{}/", path.trim_matches('/'));
+        declared.map(folder).filter(|folder| folder != "/").collect()
     }
 
     /// Credentials in environment, labels, command and history.
