@@ -6,6 +6,7 @@ pub mod diff;
 mod effective;
 pub mod explain;
 mod gitlab;
+mod html;
 mod inventory;
 mod junit;
 mod sarif;
@@ -97,6 +98,8 @@ pub enum Output {
     CycloneDx,
     /// GitLab's container-scanning report.
     Gitlab,
+    /// One page for people, which stands alone.
+    Html,
     /// One JSON object (docs/check.md).
     Json,
     /// JUnit XML, a failed test for each reason.
@@ -124,6 +127,7 @@ impl CheckReport {
         match output {
             Output::CycloneDx => cyclonedx::render(self),
             Output::Gitlab => gitlab::render(self),
+            Output::Html => Ok(html::render(self)),
             Output::Json => Ok(format!("{}\n", serde_json::to_string_pretty(self)?)),
             Output::Junit => junit::render(self),
             Output::Sarif => sarif::render(self),
@@ -148,6 +152,7 @@ pub fn render_undecided(image: &str, problem: &str, output: Output) -> Result<St
             Ok(format!("{report:#}\n"))
         }
         Output::Junit => junit::render_undecided(image, problem),
+        Output::Html => Ok(html::render_undecided(image, problem)),
         Output::Gitlab => Ok(gitlab::render_undecided(image, problem)),
         Output::Sarif => Ok(sarif::render_undecided(image, problem)),
         // An inventory of an image that was not read would be a lie; the exit code tells.

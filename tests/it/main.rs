@@ -5,6 +5,7 @@ mod architecture;
 mod attacks;
 mod check_base;
 mod check_explain;
+mod check_forms;
 mod check_inputs;
 mod check_layers;
 mod check_vex;
