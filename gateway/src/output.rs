@@ -11,6 +11,7 @@ mod inventory;
 mod junit;
 mod sarif;
 mod spdx;
+mod spdx3;
 mod table;
 
 use keys::attestation::Attestations;
@@ -108,6 +109,9 @@ pub enum Output {
     Sarif,
     /// SPDX 2.3 JSON: packages.
     Spdx,
+    /// SPDX 3.0.1 JSON-LD: packages and vulnerabilities.
+    #[value(name = "spdx3")]
+    Spdx3,
     /// For people.
     Table,
 }
@@ -132,6 +136,7 @@ impl CheckReport {
             Output::Junit => junit::render(self),
             Output::Sarif => sarif::render(self),
             Output::Spdx => spdx::render(self),
+            Output::Spdx3 => spdx3::render(self),
             Output::Table => Ok(table::render(self, width)),
         }
     }
@@ -156,7 +161,7 @@ pub fn render_undecided(image: &str, problem: &str, output: Output) -> Result<St
         Output::Gitlab => Ok(gitlab::render_undecided(image, problem)),
         Output::Sarif => Ok(sarif::render_undecided(image, problem)),
         // An inventory of an image that was not read would be a lie; the exit code tells.
-        Output::CycloneDx | Output::Spdx | Output::Table => Ok(String::new()),
+        Output::CycloneDx | Output::Spdx | Output::Spdx3 | Output::Table => Ok(String::new()),
     }
 }
 

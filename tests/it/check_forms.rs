@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
 use tests::check_folder::{CheckFolder, POLICY};
 use tests::image_builder::{Archive, Compression, ImageBuilder};
 
@@ -68,4 +69,62 @@ fn the_page_stands_alone_and_nothing_of_the_image_is_markup() {
     let undecided = folder.check("oci:absent<b>", &["--output", "html"]);
     assert_eq!(undecided.code, 3, "{}", undecided.shown);
     assert!(undecided.stdout.contains("Could not decide") && !undecided.stdout.contains("<b>"));
+}
+
+#[test]
+fn spdx_3_keeps_the_rules_of_its_model() {
+    let folder = hostile();
+    let first = folder.check("oci:image", &["--output", "spdx3"]).stdout;
+    assert_eq!(first, folder.check("oci:image", &["--output", "spdx3"]).stdout, "two runs, the same bytes");
+    let document: Value = serde_json::from_str(&first).expect("JSON");
+    assert_eq!(document["@context"], "https://spdx.org/rdf/3.0.1/spdx-context.jsonld");
+    let graph = document["@graph"].as_array().expect("a graph");
+    let of_type = |kind: &str| -> Vec<&Value> { graph.iter().filter(|it| it["type"] == kind).collect() };
+    // Core.CreationInfo: specVersion, created and createdBy are there; it is a blank node.
+    let [creation] = of_type("CreationInfo")[..] else { panic!("one CreationInfo") };
+    assert_eq!((&creation["@id"], &creation["specVersion"]), (&"_:creation".into(), &"3.0.1".into()));
+    let created = creation["created"].as_str().expect("a time");
+    assert!(created.ends_with('Z') && created.len() == 20, "{created}");
+    // Core.Element: every element has an id that is an IRI and unique, and names its CreationInfo.
+    let elements: Vec<&Value> = graph.iter().filter(|it| it["type"] != "CreationInfo").collect();
+    let ids: BTreeSet<&str> = elements.iter().map(|it| it["spdxId"].as_str().expect("an id")).collect();
+    assert_eq!(ids.len(), elements.len(), "an id stands twice");
+    for element in &elements {
+        assert!(
+            element["spdxId"].as_str().expect("an id").starts_with("https://spdx.org/spdxdocs/portcullis-")
+        );
+        assert_eq!(element["creationInfo"], "_:creation");
+    }
+    let agents = creation["createdBy"].as_array().expect("a list");
+    assert!(agents.iter().all(|agent| of_type("SoftwareAgent").iter().any(|it| it["spdxId"] == *agent)));
+    // One SpdxDocument, whose root is there; the Sbom's elements are all there.
+    let [root] = of_type("SpdxDocument")[..] else { panic!("one SpdxDocument") };
+    let [sbom] = of_type("software_Sbom")[..] else { panic!("one Sbom") };
+    for (whole, key) in [(root, "rootElement"), (root, "element"), (sbom, "rootElement"), (sbom, "element")] {
+        let named = whole[key].as_array().expect("a list");
+        assert!(
+            !named.is_empty() && named.iter().all(|id| ids.contains(id.as_str().expect("an id"))),
+            "{key}"
+        );
+    }
+    // Core.Relationship: from, to and relationshipType, and both ends are elements.
+    let kinds: BTreeSet<&str> =
+        of_type("Relationship").iter().map(|it| it["relationshipType"].as_str().expect("a type")).collect();
+    assert_eq!(kinds, BTreeSet::from(["contains", "hasAssociatedVulnerability"]));
+    for relationship in of_type("Relationship") {
+        let ends = relationship["to"].as_array().expect("a list");
+        assert!(!ends.is_empty());
+        for end in ends.iter().chain([&relationship["from"]]) {
+            assert!(ids.contains(end.as_str().expect("an id")), "{end} is nowhere");
+        }
+    }
+    // Software.Package: a name; the package URL in both places where readers look for it.
+    let packages = of_type("software_Package");
+    let bad = packages.iter().find(|it| it["name"] == "badlib").expect("the package");
+    assert_eq!(bad["software_packageVersion"], "1.2.3-r0");
+    assert_eq!(bad["software_packageUrl"], bad["externalIdentifier"][0]["identifier"]);
+    assert!(packages.iter().all(|it| it["name"].as_str().is_some_and(|name| !name.is_empty())));
+    let [vulnerability] = of_type("security_Vulnerability")[..] else { panic!("one vulnerability") };
+    assert_eq!(vulnerability["externalIdentifier"][0]["externalIdentifierType"], "cve");
+    assert_eq!(vulnerability["externalIdentifier"][0]["identifier"], "CVE-2026-9001");
 }

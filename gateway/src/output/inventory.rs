@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use scanner::report::ImagePackage;
+use scanner::report::{ImagePackage, Unknown};
 
 use super::{CheckReport, PlatformScan};
 use crate::digest::Digest;
@@ -31,6 +31,21 @@ pub(super) fn components(report: &CheckReport) -> Vec<Component<'_>> {
         }
     }
     components
+}
+
+/// Packages may be there that are not in the list.
+pub(super) fn hides_packages(unknown: &[Unknown]) -> bool {
+    unknown.iter().any(|unknown| {
+        matches!(
+            unknown,
+            Unknown::BrokenDatabase { .. }
+                | Unknown::IncompleteDocument { .. }
+                | Unknown::NothingRecognised
+                | Unknown::UnreadableExecutable { .. }
+                | Unknown::UnreadableLayer { .. }
+                | Unknown::UnsupportedDatabase { .. }
+        )
+    })
 }
 
 /// A name for one platform's image.
