@@ -13,9 +13,9 @@ use portcullis::gate::evidence::{Content, Evidence, ImageFacts, State};
 use portcullis::gate::policy::{Policy, starter};
 use portcullis::gate::verdict::Verdict;
 use portcullis::gate::{Checkpoint, decide};
-use scanner::finding::{Finding, Severity};
+use scanner::finding::{Finding, Risk, Severity};
 use scanner::package::{Package, PackageKind};
-use scanner::report::{AdvisoryRevision, LayerSummary, ScanReport, Waste};
+use scanner::report::{AdvisoryRevision, Coverage, LayerSummary, ScanReport, Waste};
 
 const NOW: i64 = 1_782_864_000;
 const REPOSITORY: &str = "registry.example/prod/app";
@@ -36,6 +36,7 @@ fn finding(number: usize, severity: Severity) -> Finding {
         id: format!("CVE-2026-{number:05}"),
         aliases: Vec::new(),
         severity,
+        risk: Risk::default(),
         package: Package {
             kind: PackageKind::Deb,
             name: format!("package-{number}"),
@@ -47,6 +48,7 @@ fn finding(number: usize, severity: Severity) -> Finding {
         },
         layer: number % 10,
         fixed_version: Some("1.1".to_owned()),
+        unfixed: None,
         summary: None,
         source: "debian".to_owned(),
     }
@@ -72,9 +74,17 @@ fn evidence(policy: &Policy, severity: Severity) -> Evidence {
         unknown: Vec::new(),
         secrets: Vec::new(),
         permissions: Vec::new(),
+        attacks: Vec::new(),
+        coverage: Coverage::default(),
         waste: Waste::default(),
         layers: (0..10).map(layer).collect(),
-        advisories: Some(AdvisoryRevision { digest: "0".repeat(64), newest: NOW, built: NOW }),
+        advisories: Some(AdvisoryRevision {
+            digest: "0".repeat(64),
+            newest: NOW,
+            built: NOW,
+            exploited: None,
+            scored: None,
+        }),
     };
     let facts = ImageFacts {
         scan: Arc::new(scan),

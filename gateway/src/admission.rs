@@ -5,6 +5,8 @@ pub mod door;
 #[cfg(test)]
 mod hostile;
 pub mod kubernetes;
+pub mod receipts;
+pub mod webhook;
 
 use crate::gate::Checkpoint;
 use crate::gate::evidence::Runtime;
@@ -91,6 +93,19 @@ impl Answer {
     pub fn undecided(problem: impl Into<String>) -> Self {
         Self::Undecided { problem: problem.into() }
     }
+
+    /// `admitted`, `denied` or `undecided`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Admitted { .. } => "admitted",
+            Self::Denied(_) => "denied",
+            Self::Undecided { .. } => "undecided",
+        }
+    }
+}
+
+fn denied(asked: &Asked, reasons: Vec<Reason>) -> Answer {
+    Answer::Denied(Denial::new(asked.image.to_string(), Checkpoint::Admit, reasons))
 }
 
 impl From<Verdict> for Answer {

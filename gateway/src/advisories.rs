@@ -1,5 +1,6 @@
 //! The advisories in use: one mapped file, swapped whole while others look things up.
 
+pub mod bundle;
 pub mod fetch;
 pub mod intake;
 pub mod update;
@@ -279,7 +280,8 @@ pub fn write_file(file: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     replace(file, bytes).map_err(|source| StoreError::File { action: "write", path: file.to_owned(), source })
 }
 
-fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
+/// Puts a public file in place of another: written aside, synced, renamed.
+pub(crate) fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = match file.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),

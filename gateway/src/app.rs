@@ -12,7 +12,7 @@ use axum::{Router, middleware};
 use keys::keyring::{self, Password};
 use keys::limits::KEY_FILE_BYTES_MAX;
 use keys::signer::Signer;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use zeroize::Zeroizing;
 
@@ -32,12 +32,13 @@ use crate::server::operations::{self, Check, Probe};
 use crate::server::tls::{CertificateError, CertificateStore};
 use crate::server::{self, ListenError, Listener, PlainHttp, Serving};
 use crate::telemetry::{Metrics, RequestIds};
+use crate::trust::{self, Refresher};
 
 /// Name of the file that keeps a second gateway off the same data.
 const LOCK_FILE: &str = "lock";
 /// Name of the file that tokens are signed with.
 const TOKEN_KEY_FILE: &str = "token.key";
-/// How often the age of the advisories is written down.
+/// How often the ages of advisories and trust roots are written down.
 const AGE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// A gateway that is built and bound, and not yet serving.
@@ -114,6 +115,9 @@ pub enum AppError {
     /// The key for tokens cannot be had.
     #[error(transparent)]
     TokenKey(#[from] TokenKeyError),
+    /// Refreshes of the trust roots cannot be set up.
+    #[error("trust roots cannot be fetched")]
+    Trust(#[from] trust::fetch::FetchError),
 }
 
 impl App {
@@ -126,7 +130,7 @@ impl App {
         let certificates = config.tls.clone().map(CertificateStore::load).transpose()?.map(Arc::new);
         let metrics = Arc::new(Metrics::new());
         let access = Arc::new(open_access(&config, &clock)?);
-        let policy = read_policy(&config.policy_file, config.receipts.is_some())?;
+        let policy = read_policy(&config)?;
         let policy = Arc::new(ArcSwap::from_pointee(policy));
         let advisories = match &config.advisories {
             Some(advisories) => AdvisoryStore::open(&advisories.file)?,
@@ -224,14 +228,33 @@ impl App {
             let shutdown = raised(stopped.clone());
             spawn_updates(advisories, self.advisories.clone(), self.clock.clone(), shutdown)?;
         }
-        background.spawn(keep_age(self.advisories.clone(), self.metrics.clone(), self.clock.clone()));
+        let ages = Ages {
+            advisories: self.advisories.clone(),
+            policy: self.policy.clone(),
+            metrics: self.metrics.clone(),
+            clock: self.clock.clone(),
+        };
+        background.spawn(ages.keep());
+        let hurry = Arc::new(Notify::new());
+        let refresher = Refresher {
+            config: self.config.trust.clone(),
+            policy: self.policy.clone(),
+            clock: self.clock.clone(),
+            hurry: hurry.clone(),
+        };
+        let registry = self.registry.clone();
+        let client = trust::fetch::client()?;
+        background.spawn(async move {
+            // What a new root lets through is asked for at once; what it takes away, when it is asked for.
+            refresher.run(client, || registry.judge().sweep()).await;
+        });
         let reloader = Reloader {
             advisories: self.advisories.clone(),
             certificates: self.certificates.clone(),
             policy: self.policy.clone(),
-            policy_file: self.config.policy_file.clone(),
-            has_key: self.config.receipts.is_some(),
+            config: self.config.clone(),
             registry: self.registry.clone(),
+            hurry,
         };
         background.spawn(reloader.run(reload));
         let mut registry = self.registry.start_background(&self.advisories, gc(&self.config.gc));
@@ -296,12 +319,12 @@ fn open_access(config: &Config, clock: &Clock) -> Result<Access, AppError> {
     Ok(Access::new(access, token_key, clock.clone())?)
 }
 
-/// A policy that this gateway can do all of.
-fn read_policy(file: &Path, has_key: bool) -> Result<Policy, AppError> {
-    let policy = policy_file::read(file)?;
-    match policy.needs_key().filter(|_| !has_key) {
+/// A policy that this gateway can do all of, with the roots that are kept for it.
+fn read_policy(config: &Config) -> Result<Policy, AppError> {
+    let policy = policy_file::read(&config.policy_file)?;
+    match policy.needs_key().filter(|_| config.receipts.is_none()) {
         Some(rule) => Err(AppError::NoKey { rule: rule.name.clone() }),
-        None => Ok(policy),
+        None => Ok(trust::put_in(&policy, &config.trust.dir)),
     }
 }
 
@@ -355,10 +378,22 @@ async fn raised(mut flag: watch::Receiver<bool>) {
     let _ = flag.wait_for(|raised| *raised).await;
 }
 
-async fn keep_age(advisories: Arc<AdvisoryStore>, metrics: Arc<Metrics>, clock: Clock) {
-    loop {
-        metrics.advisory_age_seconds.set(advisories.age_seconds(clock.now()).unwrap_or(-1));
-        tokio::time::sleep(AGE_INTERVAL).await;
+/// Ages that are shown in the metrics.
+struct Ages {
+    advisories: Arc<AdvisoryStore>,
+    policy: Arc<ArcSwap<Policy>>,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+}
+
+impl Ages {
+    async fn keep(self) {
+        loop {
+            let now = self.clock.now();
+            self.metrics.advisory_age_seconds.set(self.advisories.age_seconds(now).unwrap_or(-1));
+            trust::measure(&self.policy.load(), &self.metrics, now);
+            tokio::time::sleep(AGE_INTERVAL).await;
+        }
     }
 }
 
@@ -377,9 +412,9 @@ struct Reloader {
     advisories: Arc<AdvisoryStore>,
     certificates: Option<Arc<CertificateStore>>,
     policy: Arc<ArcSwap<Policy>>,
-    policy_file: PathBuf,
-    has_key: bool,
+    config: Config,
     registry: Arc<Registry>,
+    hurry: Arc<Notify>,
 }
 
 impl Reloader {
@@ -390,13 +425,14 @@ impl Reloader {
             if tokio::task::spawn_blocking(move || reading.read()).await.is_err() {
                 tracing::error!("reading the files again failed");
             }
+            reloader.hurry.notify_one();
             reloader.registry.judge().sweep().await;
         }
         std::future::pending().await
     }
 
     fn read(&self) {
-        match read_policy(&self.policy_file, self.has_key) {
+        match read_policy(&self.config) {
             Ok(policy) => {
                 tracing::info!(policy.digest = policy.digest(), "took up the policy");
                 self.policy.store(Arc::new(policy));

@@ -1,7 +1,9 @@
 //! The list of subcommands, and what their exit codes mean.
 #![expect(clippy::needless_pass_by_value, reason = "each subcommand takes its arguments whole")]
 
+pub mod admission;
 pub mod advisories;
+pub mod affected;
 pub mod attest;
 pub mod check;
 pub mod completions;
@@ -15,11 +17,13 @@ pub mod keys;
 pub mod log;
 pub mod notary;
 pub mod policy;
+mod receipt_trust;
 mod registry_access;
 mod secret_input;
 pub mod serve;
 pub mod sign;
 mod signing_key;
+pub mod trust;
 pub mod verify;
 pub mod wait;
 pub mod withdraw;
@@ -52,7 +56,9 @@ struct CommandLine {
 /// One variant per subcommand, in alphabetical order; each lives in `cli/NAME.rs` as `Args` and `run`.
 #[derive(Debug, Subcommand)]
 enum Command {
+    Admission(admission::Args),
     Advisories(advisories::Args),
+    Affected(affected::Args),
     Attest(attest::Args),
     Check(check::Args),
     Completions(completions::Args),
@@ -68,6 +74,7 @@ enum Command {
     Policy(policy::Args),
     Serve(serve::Args),
     Sign(sign::Args),
+    Trust(trust::Args),
     Verify(verify::Args),
     Wait(wait::Args),
     Withdraw(withdraw::Args),
@@ -93,7 +100,9 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Admission(args) => admission::run(&args),
         Command::Advisories(args) => advisories::run(args),
+        Command::Affected(args) => affected::run(&args),
         Command::Attest(args) => attest::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Completions(args) => completions::run(args),
@@ -108,6 +117,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Policy(args) => policy::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Sign(args) => sign::run(&args),
+        Command::Trust(args) => trust::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Wait(args) => wait::run(&args),
         Command::Withdraw(args) => withdraw::run(&args),

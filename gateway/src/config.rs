@@ -16,6 +16,7 @@ use crate::advisories::{self, AdvisoriesConfig, SourceConfig};
 use crate::server::tls::CertificateFiles;
 use crate::server::{PlainHttp, ServerLimits};
 use crate::telemetry::{self, LogConfig, LogFormat};
+use crate::trust::{self, TrustConfig};
 use environment::Environment;
 pub use mistakes::{ConfigErrors, Mistake};
 use values::Values;
@@ -72,6 +73,8 @@ pub struct Config {
     pub tls_reload_interval: Duration,
     /// How long a token is good.
     pub token_lifetime: Duration,
+    /// Where trusted roots are kept, and how often they are refreshed.
+    pub trust: TrustConfig,
     /// Each key with the value in force, for `portcullis config check`.
     pub effective: Vec<Effective>,
 }
@@ -183,12 +186,17 @@ impl Config {
         let anonymous_push_dangerous = values.list("access", "allow-anonymous-push-DANGEROUS");
         let anonymous = accounts::anonymous(&anonymous_pull, &anonymous_push_dangerous, values);
         let htpasswd = values.path("access", "htpasswd");
+        let data_dir = values.path("storage", "data-dir").unwrap_or_default();
         Self {
             accounts: accounts::read(htpasswd.as_deref(), &anonymous_pull, values),
             anonymous,
             anonymous_push_dangerous,
             advisories: advisories(values),
-            data_dir: values.path("storage", "data-dir").unwrap_or_default(),
+            trust: TrustConfig {
+                dir: values.path("trust", "dir").unwrap_or_else(|| data_dir.join("trust")),
+                interval: values.duration("trust", "interval").max(trust::INTERVAL_MIN),
+            },
+            data_dir,
             gc: GcConfig {
                 interval: values.duration("gc", "interval"),
                 staged_for: values.duration("gc", "staged-for"),

@@ -84,10 +84,45 @@ pub fn decide(checkpoint: Checkpoint, evidence: &Evidence, policy: &Policy) -> V
     tally.verdict(&question)
 }
 
+/// Asks what a rule's conditions say of the statements in the evidence, once for all verdicts about it. It may take a
+/// second: for whoever gathers evidence on a thread of its own, last of all.
+pub fn ask_conditions(evidence: &mut Evidence, policy: &Policy) {
+    if let Some(rule) = policy.rule_for(&evidence.repository) {
+        checks::ask_conditions(evidence, rule);
+    }
+}
+
 /// Until when a verdict about this evidence holds for the sake of what was stated about it, seconds since 1970-01-01
 /// UTC; `None`: nothing of it ends. A later moment than the evidence's own.
 pub fn stated_until(evidence: &Evidence, policy: &Policy) -> Option<i64> {
     policy.rule_for(&evidence.repository).and_then(|rule| checks::attestations_end(evidence, rule))
+}
+
+/// The findings for which a released image is refused from now on, by [`evidence::finding_key`], where its rule gives such
+/// images a grace: whoever keeps the state remembers since when, and asks again with [`Evidence::refused_since`].
+pub fn newly_refused(evidence: &Evidence, policy: &Policy) -> Vec<String> {
+    let Some(rule) = policy.rule_for(&evidence.repository) else { return Vec::new() };
+    if rule.scan.grace.is_none() || rule.enforce != Enforcement::Deny {
+        return Vec::new();
+    }
+    let revocations = &policy.trust_store().revocations;
+    let mut objections =
+        checks::vulnerabilities(&Question { checkpoint: Checkpoint::Release, evidence, rule, revocations });
+    let exceptions = waivers::applicable(policy, &evidence.repository);
+    for objection in &mut objections {
+        waivers::apply(objection, &exceptions, evidence.as_of);
+    }
+    let refused = objections.into_iter().filter(|objection| objection.level == Level::Deny);
+    let new = refused.filter_map(|objection| objection.remembered_by);
+    new.filter(|key| !evidence.refused_since.contains_key(key)).collect()
+}
+
+/// When the first of the graces ends that a verdict about this evidence may rest on, seconds since 1970-01-01 UTC; a later
+/// moment than the evidence's own.
+pub fn grace_until(evidence: &Evidence, policy: &Policy) -> Option<i64> {
+    let grace = checks::seconds(policy.rule_for(&evidence.repository)?.scan.grace?);
+    let ends = evidence.refused_since.values().map(|since| since.saturating_add(grace));
+    ends.filter(|end| *end > evidence.as_of).min()
 }
 
 /// Satisfied checks against required ones: "allow" is a sum that comes out right, never an empty list of errors.

@@ -3,11 +3,13 @@
 mod attestations;
 mod bridge;
 mod evidence;
+pub(crate) mod inventories;
 mod log;
 mod notary;
 mod pull;
 mod receipts;
 mod refused;
+mod rejudge;
 mod related;
 mod signatures;
 mod taken;
@@ -28,7 +30,7 @@ use crate::gate::assemble::AssembleError;
 use crate::gate::evidence::{Content, Evidence, Standing, State};
 use crate::gate::policy::Policy;
 use crate::gate::verdict::{Admitted, Denial, Reason, Verdict};
-use crate::gate::{Checkpoint, decide, stated_until};
+use crate::gate::{Checkpoint, decide, grace_until, stated_until};
 use crate::manifest::ManifestError;
 use crate::records::manifests::ManifestRow;
 use crate::records::verdicts::VerdictRow;
@@ -41,6 +43,7 @@ pub use pull::{Answer, Asker};
 pub use receipts::ReceiptConfig;
 pub(crate) use receipts::{Issuer, take_away};
 use refused::RefusedCandidates;
+pub use rejudge::Rejudged;
 use taken::Taken;
 
 /// How often a question is asked anew because policy or advisories changed while it was weighed.
@@ -129,6 +132,7 @@ pub struct Judge {
     advisories: Arc<AdvisoryStore>,
     registry: String,
     facts: FactsCache,
+    inventories: inventories::Made,
     refused: RefusedCandidates,
     notary: notary::Collections,
     admissions: Admissions,
@@ -160,10 +164,11 @@ impl Basis {
             Some(Standing::Refused(_)) | None => None,
         };
         let stated = stated_until(evidence, &self.policy);
-        let until =
-            ends.chain(collection).chain(stated).chain(self.policy.changes_after(evidence.as_of)).min();
-        let policy = self.policy.digest().to_owned();
-        VerdictRow { policy, advisories: self.revision(), denial: None, until }
+        let grace = grace_until(evidence, &self.policy);
+        let changes = self.policy.changes_after(evidence.as_of);
+        let until = ends.chain(collection).chain(stated).chain(grace).chain(changes).min();
+        let (policy, said) = (self.policy.epoch().to_owned(), rejudge::said(&evidence.content));
+        VerdictRow { policy, advisories: self.revision(), said, denial: None, until }
     }
 }
 
@@ -186,6 +191,7 @@ impl Judge {
             advisories,
             registry,
             facts: FactsCache::default(),
+            inventories: inventories::Made::default(),
             refused: RefusedCandidates::default(),
             notary: notary::Collections::default(),
             admissions: Admissions::default(),
@@ -201,14 +207,14 @@ impl Judge {
         Self { issuer, ..self }
     }
 
-    /// Digest of the policy in force.
-    pub fn policy_digest(&self) -> Arc<str> {
-        Arc::from(self.policy.load().digest())
+    /// Under what answers are given now: the policy, and the roots that were fetched for it.
+    pub fn epoch(&self) -> Arc<str> {
+        Arc::from(self.policy.load().epoch())
     }
 
-    /// Whether an answer that was given under the policy `digest`, to hold until `until`, still does.
-    pub(crate) fn holds(&self, digest: &str, until: Option<i64>) -> bool {
-        self.policy.load().digest() == digest && until.is_none_or(|until| self.clock.now() < until)
+    /// Whether an answer that was given under `epoch`, to hold until `until`, still does.
+    pub(crate) fn holds(&self, epoch: &str, until: Option<i64>) -> bool {
+        self.policy.load().epoch() == epoch && until.is_none_or(|until| self.clock.now() < until)
     }
 
     fn basis(&self) -> Basis {
@@ -346,6 +352,9 @@ impl Judge {
                 Ok(true)
             })
             .await?;
+        if stored {
+            self.keep_pushed(&push.digest, &push.manifest);
+        }
         if stored && waiting.is_none() {
             self.give_receipts(&push.repository, evidence, &given_under).await;
         }

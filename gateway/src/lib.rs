@@ -6,6 +6,7 @@
 pub mod access;
 pub mod admission;
 pub mod advisories;
+pub mod affected;
 pub mod app;
 pub mod blobs;
 pub mod cli;
@@ -13,6 +14,7 @@ pub mod clock;
 pub mod config;
 pub mod decisions;
 pub mod digest;
+mod download;
 pub mod gate;
 pub mod gc;
 pub mod ingest;
@@ -24,9 +26,11 @@ pub mod policy_file;
 pub mod records;
 pub mod reference;
 pub mod registry;
+mod rounds;
 pub mod server;
 pub mod source;
 pub mod staging;
 pub mod telemetry;
 #[cfg(test)]
 mod test_data;
+pub mod trust;

@@ -3,9 +3,11 @@
 pub mod blobs;
 pub mod counter_signatures;
 pub mod decisions;
+pub mod inventories;
 pub mod manifests;
 pub mod notary;
 pub mod receipts;
+pub mod refused_since;
 pub mod schema;
 pub mod verdicts;
 pub mod withdrawals;

@@ -163,8 +163,8 @@ impl Registry {
         &self.records
     }
 
-    /// Starts what this door does on its own: asks again about what is staged (at once, and when the advisories change),
-    /// collects garbage, counts the store. Stops when the returned set is dropped.
+    /// Starts what this door does on its own: asks again about what is staged and what is released (at once, and when the
+    /// advisories change), collects garbage, counts the store. Stops when the returned set is dropped.
     pub fn start_background(
         self: &Arc<Self>,
         advisories: &AdvisoryStore,
@@ -180,6 +180,7 @@ impl Registry {
                 }
             }
         });
+        tasks.spawn(Arc::clone(&self.judge).rejudge_forever(advisories.subscribe()));
         tasks.spawn(crate::gc::run_forever(Arc::clone(self), gc));
         tasks.spawn(Arc::clone(&self.judge).renew_forever());
         self.count_store();

@@ -11,7 +11,7 @@ use http::request::Parts;
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
-pub use metrics::{Metrics, Route};
+pub use metrics::{Metrics, Route, TrustRootTimes};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

@@ -209,7 +209,8 @@ impl<'a> Verifier<'a> {
             }
             Err(reason) => {
                 self.refuse(candidate(attestation), reason.clone());
-                if self.signers.is_exhausted() {
+                // One that nobody can judge may be the newest, and must not be passed over for an older, better one.
+                if self.signers.is_exhausted() || self.signers.is_rootless() {
                     self.answer.incomplete = true;
                     return Examined::Not;
                 }

@@ -5,6 +5,7 @@
 
 pub mod attestation;
 mod base64_bytes;
+mod canonical;
 pub mod cosign;
 mod der;
 mod digest;
@@ -24,5 +25,6 @@ mod testing;
 pub mod threshold;
 pub mod timestamp;
 pub mod trust_store;
+pub mod tuf;
 pub mod verify;
 pub mod x509;

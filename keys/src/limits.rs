@@ -111,6 +111,28 @@ pub const NOTARY_ROTATIONS_MAX: u64 = 256;
 
 /// Certificates in one Notary v1 root key (CVE-2026-32280: path building over a long chain).
 pub const NOTARY_CERTIFICATES_MAX: usize = 10;
+
+/// Bytes of a TUF root file. Those of the public instance have 6,000.
+pub const TUF_ROOT_BYTES_MAX: usize = 256 << 10;
+
+/// Bytes of a TUF timestamp file (endless data): nothing above it says how long it is. Real ones have 500.
+pub const TUF_TIMESTAMP_BYTES_MAX: usize = 64 << 10;
+
+/// Bytes of a TUF snapshot file: [`TUF_FILES_MAX`] entries need 200,000.
+pub const TUF_SNAPSHOT_BYTES_MAX: usize = 1 << 20;
+
+/// Bytes of a TUF targets file. That of the public instance has 8,000.
+pub const TUF_TARGETS_BYTES_MAX: usize = 4 << 20;
+
+/// Keys and signatures in one TUF file, each: a signature costs a verification.
+pub const TUF_KEYS_MAX: usize = 128;
+
+/// Files that one TUF snapshot lists; the version of each is remembered.
+pub const TUF_FILES_MAX: usize = 1_024;
+
+/// Roots between the pinned and the last one of a TUF repository: each is a download.
+pub const TUF_ROTATIONS_MAX: usize = 128;
+
 /// Certificates of one chain. Each costs a signature verification (CVE-2026-32280 bounds the same).
 pub const CHAIN_MAX: usize = 10;
 

@@ -17,7 +17,6 @@
 //! Delegation keys may be certificates; their dates are not read. Who delegates vouches for the keys, and renews that
 //! with each version; notary's own client does the same.
 
-mod canonical;
 mod certificate;
 mod client;
 mod collection;

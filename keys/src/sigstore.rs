@@ -25,7 +25,7 @@ pub use authority::Authorities;
 pub use certificate::CertificateSigner;
 pub use error::SigstoreError;
 pub use identity::{CertificateIdentity, IdentityError, Pattern};
-pub use trust_root::TrustRoot;
+pub use trust_root::{Lease, TrustRoot};
 
 use crate::trust_store::PublicKey;
 pub(crate) use judge::payload;
@@ -54,6 +54,8 @@ pub enum Anchors {
         /// Whether the certificate must stand in a certificate log. Without, a mis-issued certificate stays unseen.
         certificate_log: bool,
     },
+    /// A sigstore instance whose root is to be fetched and is not there: nothing rests on it. Why, and what to do.
+    Absent(Arc<str>),
     /// Own authorities that issue long-lived certificates. Nothing proves when such a signature was made, so the
     /// certificate must be valid now.
     Authorities(Arc<Authorities>),
@@ -98,6 +100,7 @@ impl Anchors {
                 Self::Root { root: other, log_entries: other_entries, certificate_log: other_log },
             ) => Arc::ptr_eq(root, other) && log_entries == other_entries && certificate_log == other_log,
             (Self::Authorities(authorities), Self::Authorities(other)) => Arc::ptr_eq(authorities, other),
+            (Self::Absent(reason), Self::Absent(other)) => reason == other,
             _ => false,
         }
     }
@@ -115,7 +118,7 @@ impl VerifiedBundle {
     }
 
     /// The moment after which it no longer verifies, seconds since 1970-01-01 UTC: the end of a certificate that nothing
-    /// proves to have been valid at signing time. `None`: a proven time stands for good.
+    /// proves to have been valid at signing time, or of the [`Lease`] of the root. `None`: a proven time stands for good.
     pub fn valid_until(&self) -> Option<i64> {
         self.valid_until
     }
@@ -162,6 +165,7 @@ pub(crate) fn by_anchors(
             by_root(bundle, artifact, root, Signed::ByCertificate(requirements), now)
         }
         Anchors::Authorities(authorities) => by_authority(bundle, artifact, authorities, now),
+        Anchors::Absent(reason) => Err(SigstoreError::TrustRoot(reason.to_string())),
     }
 }
 

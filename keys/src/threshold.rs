@@ -1,4 +1,4 @@
-//! Counts distinct principals; the only such loop.
+//! Counts distinct principals, and distinct keys of a role; the only such loops.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -97,6 +97,52 @@ fn principals(verified: &[VerifiedSignature]) -> Vec<usize> {
     numbers
 }
 
+/// Good signatures of one document by key, and why the others do not count.
+pub(crate) struct DistinctKeys<'k, K, F> {
+    counted: BTreeMap<&'k [u8], K>,
+    faults: Vec<(String, F)>,
+}
+
+/// Fewer keys than a role needs.
+pub(crate) struct TooFew<F> {
+    pub(crate) valid: usize,
+    pub(crate) faults: Vec<(String, F)>,
+}
+
+/// Sorts the signatures of one document, each given with its key id. Keys are told apart by their material and not by
+/// their id, because one key has an id in each form it can be written in (connaisseur#2150); a signature by a key that
+/// counted already is `again`.
+pub(crate) fn distinct_keys<'k, K, F: Clone>(
+    outcomes: impl IntoIterator<Item = (String, Result<(&'k [u8], K), F>)>,
+    again: &F,
+) -> DistinctKeys<'k, K, F> {
+    let mut keys = DistinctKeys { counted: BTreeMap::new(), faults: Vec::new() };
+    for (id, outcome) in outcomes {
+        match outcome {
+            Ok((material, _)) if keys.counted.contains_key(material) => {
+                keys.faults.push((id, again.clone()));
+            }
+            Ok((material, key)) => {
+                keys.counted.insert(material, key);
+            }
+            Err(fault) => keys.faults.push((id, fault)),
+        }
+    }
+    keys
+}
+
+impl<K, F> DistinctKeys<'_, K, F> {
+    /// The keys, if there are enough; nobody's signature is never enough.
+    pub(crate) fn reaching(self, threshold: u64) -> Result<Vec<K>, TooFew<F>> {
+        let valid = self.counted.len();
+        if threshold > 0 && u64::try_from(valid).is_ok_and(|valid| valid >= threshold) {
+            Ok(self.counted.into_values().collect())
+        } else {
+            Err(TooFew { valid, faults: self.faults })
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,6 +211,31 @@ mod tests {
         check(&["a", "b"], &["a/alice/1", "c/alice/2", "b/bob/2"], &["b"]);
         // The same signature twice.
         check(&["a", "a"], &["a/a/1", "a/a/1"], &["a"]);
+    }
+
+    #[test]
+    fn one_key_under_two_ids_counts_once_and_a_threshold_of_none_is_never_reached() {
+        type Outcome = Result<u8, &'static str>;
+        let outcomes = |materials: &[Outcome]| {
+            const BYTES: [&[u8]; 3] = [b"a", b"b", b"c"];
+            let outcome = |(at, one): (usize, &Outcome)| {
+                (format!("id{at}"), one.map(|key| (BYTES[usize::from(key)], key)))
+            };
+            materials.iter().enumerate().map(outcome).collect::<Vec<_>>()
+        };
+        for (materials, threshold, reached) in [
+            (&[Ok(0), Ok(1)][..], 2, true),
+            (&[Ok(0), Ok(0)], 2, false),
+            (&[Err("forged"), Ok(0)], 1, true),
+            (&[Err("forged"), Err("forged")], 1, false),
+            (&[], 0, false),
+            (&[Ok(0)], 0, false),
+        ] {
+            let keys = distinct_keys(outcomes(materials), &"again");
+            assert_eq!(keys.reaching(threshold).is_ok(), reached, "{materials:?} {threshold}");
+        }
+        let short = distinct_keys(outcomes(&[Ok(0), Ok(0)]), &"again").reaching(2).err().unwrap();
+        assert_eq!((short.valid, short.faults), (1, vec![("id1".to_owned(), "again")]));
     }
 
     #[test]

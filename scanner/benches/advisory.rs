@@ -70,6 +70,7 @@ fn advisory(criterion: &mut Criterion) {
         version_id: Some("12".to_owned()),
         codename: None,
         pretty_name: None,
+        repositories: Vec::new(),
     };
     group.throughput(Throughput::Elements(400));
     group.bench_function("match an image of 400 packages", |bencher| {

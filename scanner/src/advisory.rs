@@ -3,16 +3,21 @@
 //! [`Builder`] makes the file, [`Advisories`] reads it. Reading allocates little, copies nothing and trusts nothing:
 //! the digest is checked when the file is opened, and every offset is checked when it is followed.
 
+mod aliases;
 mod builder;
+mod csaf;
 mod debian;
 mod ecosystem;
 mod feed;
 mod format;
 mod npm;
 mod osv;
+mod photon;
 mod range;
 mod secdb;
 mod severity;
+mod signals;
+mod updateinfo;
 
 use std::sync::Arc;
 
@@ -27,7 +32,7 @@ use format::{Header, Section};
 pub(crate) use osv::is_modular;
 pub use range::Place;
 
-use crate::finding::Severity;
+use crate::finding::{Decimal, Epss, Exploited, Severity};
 use crate::report::AdvisoryRevision;
 
 /// A compiled snapshot, opened over bytes that the caller owns (a mapped file, a buffer).
@@ -52,8 +57,21 @@ pub struct Source {
     pub advisories: u64,
     /// Advisories left out because they speak of ecosystems that are not judged, or were withdrawn.
     pub skipped: u64,
+    /// How many problems it says are used in attacks.
+    #[serde(default)]
+    pub exploited: u64,
+    /// How many problems it says how likely they are to be used.
+    #[serde(default)]
+    pub scored: u64,
     /// Which distributions' releases and language ecosystems it covers. Sorted.
     pub coverage: Vec<Coverage>,
+}
+
+impl Source {
+    /// Does it say anything about packages? How new the others are, is no age of advisories.
+    fn has_advisories(&self) -> bool {
+        self.kinds.iter().any(|kind| !kind.is_auxiliary())
+    }
 }
 
 /// What one source knows about one ecosystem. Listed even when no package is affected: "no data" must be told apart
@@ -68,6 +86,15 @@ pub struct Coverage {
     /// The source speaks about the whole ecosystem. A few stray documents about a release must not make its images look
     /// clean.
     pub whole: bool,
+}
+
+/// Under what the advisories about a package stand.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// `debian:12`, `npm`.
+    pub ecosystem: Ecosystem,
+    /// Name of the package as the ecosystem normalises it, with the module's stream where it has one.
+    pub name: String,
 }
 
 /// Why a snapshot cannot be used.
@@ -127,14 +154,42 @@ pub struct Entry<'a> {
     pub aliases: Vec<&'a str>,
     /// How bad it is for this package.
     pub severity: Severity,
+    /// Who says so: an advisory's id or a feed's name.
+    pub severity_source: Option<&'a str>,
+    /// Score and vector that the severity rests on.
+    pub cvss: Option<(Decimal, &'a str)>,
+    /// The problem is used in attacks.
+    pub exploited: Option<Exploited>,
+    /// How likely that is.
+    pub epss: Option<Epss>,
     /// One line.
     pub summary: Option<&'a str>,
     /// Which feed says so: `debian`, `alpine`, `osv`.
     pub source: &'a str,
+    /// What its vendor says about a fix that not everyone can install.
+    pub remedy: Option<Remedy<'a>>,
     /// Affected spans of versions.
     pub ranges: Vec<Range<&'a str>>,
     /// Affected versions beyond the spans.
     pub versions: Vec<&'a str>,
+}
+
+/// Why affected versions have no fix that everyone can install.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Remedy<'a> {
+    /// It is put off.
+    Deferred,
+    /// The end of the span is a version that only this channel has.
+    Elsewhere {
+        /// Its name.
+        channel: &'a str,
+    },
+    /// The release gets no such fixes any more.
+    OutOfSupport,
+    /// Whether it is affected at all is not known yet.
+    UnderInvestigation,
+    /// There will be none.
+    WillNotFix,
 }
 
 /// A span of affected versions.
@@ -173,11 +228,16 @@ impl Advisories {
 
     /// Names this snapshot. The digest does not change when the same sources are built again later.
     pub fn revision(&self) -> AdvisoryRevision {
+        let newest = |wanted: &dyn Fn(&Source) -> bool| {
+            self.sources.iter().filter(|source| wanted(source)).map(|source| source.newest.unwrap_or(0)).max()
+        };
         AdvisoryRevision {
             digest: hex::encode(self.header.body_sha256),
             // Undated sources count as infinitely old: an age limit then refuses them instead of trusting them.
-            newest: self.sources.iter().filter_map(|source| source.newest).max().unwrap_or(0),
+            newest: newest(&Source::has_advisories).unwrap_or(0),
             built: self.header.built,
+            exploited: newest(&|source| source.exploited > 0),
+            scored: newest(&|source| source.scored > 0),
         }
     }
 
@@ -217,6 +277,66 @@ impl Advisories {
             }
             Ok(())
         })
+    }
+
+    /// Do both snapshots say the same about a package? `ecosystem` and `package` as in a [`Key`]. What cannot be read
+    /// never says the same.
+    pub fn agrees(&self, other: &Self, ecosystem: &str, package: &str) -> bool {
+        let ours = format::lookup(self.header, (*self.bytes).as_ref(), ecosystem, package);
+        let theirs = format::lookup(other.header, (*other.bytes).as_ref(), ecosystem, package);
+        let (Ok(ours), Ok(theirs)) = (ours, theirs) else { return false };
+        let both = ours.collect::<Result<Vec<_>, _>>().ok().zip(theirs.collect::<Result<Vec<_>, _>>().ok());
+        // A repository of another channel than the release: what is said in that channel is not among the keys.
+        let beside = ecosystem == Ecosystem::red_hat_repositories().as_str() && self.is_beside(package);
+        both.is_some_and(|(ours, theirs)| ours == theirs) && !beside
+    }
+
+    /// Does an advisory about this package bear this name? `ecosystem` and `package` as in a [`Key`].
+    ///
+    /// # Errors
+    ///
+    /// When the file is corrupt in a way that its digest does not show.
+    pub fn speaks_of(&self, ecosystem: &str, package: &str, id: &str) -> Result<bool, AdvisoryError> {
+        // What is said in another channel than the release's is not among the keys: it may well be spoken of there.
+        if ecosystem == Ecosystem::red_hat_repositories().as_str() && self.is_beside(package) {
+            return Ok(true);
+        }
+        let mut entries = format::lookup(self.header, (*self.bytes).as_ref(), ecosystem, package)?;
+        entries.try_fold(false, |known, entry| {
+            let entry = entry?;
+            let mut names = std::iter::once(entry.id).chain(entry.aliases);
+            Ok(known || names.any(|name| name.eq_ignore_ascii_case(id)))
+        })
+    }
+
+    /// Do both snapshots speak about the whole of the same ecosystems?
+    pub fn covers_same(&self, other: &Self) -> bool {
+        let whole = |advisories: &Self| -> std::collections::BTreeSet<Ecosystem> {
+            let coverage = advisories.sources.iter().flat_map(|source| &source.coverage);
+            coverage.filter(|coverage| coverage.whole).map(|coverage| coverage.ecosystem.clone()).collect()
+        };
+        // Without a catalogue of what is exploited, a rule that asks for it is answered otherwise.
+        let told = |advisories: &Self| {
+            let revision = advisories.revision();
+            (revision.exploited.is_some(), revision.scored.is_some())
+        };
+        whole(self) == whole(other) && told(self) == told(other)
+    }
+
+    /// Does a repository carry any other channel than a release's own, as far as it is known here?
+    fn is_beside(&self, repository: &str) -> bool {
+        let known = self.channels(repository).unwrap_or_default();
+        known.iter().any(|channel| !channel.is_main_of_red_hat())
+            || Ecosystem::of_red_hat_repository(repository).is_some()
+    }
+
+    /// The channels that a Red Hat repository carries; empty for one that is not known.
+    pub(crate) fn channels(&self, repository: &str) -> Result<Vec<Ecosystem>, AdvisoryError> {
+        let mut channels = Vec::new();
+        for entry in self.lookup(&Ecosystem::red_hat_repositories(), repository)? {
+            channels.extend(entry?.versions.into_iter().map(Ecosystem::of_written));
+        }
+        Ok(channels)
     }
 
     /// The same snapshot with a newer build time: its sources were asked again at `now` and had nothing new.

@@ -48,6 +48,13 @@ pub const CONTEXT_AFTER_BYTES: usize = 16 << 10;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Detected {
+    /// A device node, by the numbers that tell which device it is.
+    Device {
+        /// Which driver.
+        major: u64,
+        /// Which of its devices.
+        minor: u64,
+    },
     /// Permission bits that widen an attacker's reach.
     Permission(PermissionKind),
     /// A credential; its value is not kept.

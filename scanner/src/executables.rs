@@ -15,7 +15,7 @@ mod rust;
 pub(crate) const NAME: &str = "executable";
 /// Raised whenever the same bytes would give another answer.
 #[cfg(test)]
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 
 /// Begin of an ELF file (System V ABI, "ELF Header").
 const ELF_MAGIC: &[u8] = b"\x7fELF";
@@ -23,6 +23,9 @@ const ELF_MAGIC: &[u8] = b"\x7fELF";
 /// What UPX leaves in the programs that it packs, and where it is looked for.
 const PACKER: &[u8] = b"UPX!";
 const PACKER_BYTES: usize = 1 << 10;
+
+/// Smaller programs without a table of sections hold nothing that could be listed.
+const SECTIONLESS_BYTES_MIN: usize = 16 << 10;
 
 /// Bytes kept at one mark. The module list of Kubernetes has 30 KB, the crates of a large program pack to 20 KB.
 const CAPTURE_BYTES_MAX: usize = 1 << 20;
@@ -37,6 +40,10 @@ pub(crate) struct Executable {
     crates: rust::Search,
     too_many: bool,
     packed: bool,
+    /// No table of sections: linkers always write one, `strip` keeps it, packers do not.
+    sectionless: bool,
+    /// Built by Go, whether it tells its modules or not.
+    of_go: bool,
 }
 
 /// Which list begins at a mark.
@@ -67,6 +74,8 @@ impl Executable {
         // Its loader bears the mark, right behind the headers; the tool itself bears it elsewhere.
         self.packed |= window.first
             && memchr::memmem::find(&window.bytes[..window.bytes.len().min(PACKER_BYTES)], PACKER).is_some();
+        self.sectionless |= window.first && is_sectionless(window.bytes);
+        self.of_go = self.of_go || go::is_program(window);
         for at in go::marks(window) {
             self.keep(Kind::Modules, window, at);
         }
@@ -88,11 +97,14 @@ impl Executable {
         if self.packed {
             return Some(Err(malformed("packed by UPX, so that nothing in it can be read")));
         }
+        if self.sectionless {
+            return Some(Err(malformed("without a table of sections, as packers leave it")));
+        }
         if self.too_many || self.crates.exhausted() {
             return Some(Err(malformed("more marks of package lists than can be followed")));
         }
         let mut packages: Vec<Package> = Vec::new();
-        let mut marked = false;
+        let (mut marked, mut modules) = (false, false);
         for capture in &self.captures {
             let found = match capture.kind {
                 Kind::Crates => rust::packages(&capture.bytes).map(Some),
@@ -102,15 +114,35 @@ impl Executable {
                 Ok(None) => {}
                 Ok(Some(found)) => {
                     marked = true;
+                    modules |= matches!(capture.kind, Kind::Modules);
                     packages.extend(found);
                 }
                 Err(error) => return Some(Err(error)),
             }
         }
+        if self.of_go && !modules {
+            return Some(Err(malformed("a program of Go whose list of modules was taken out")));
+        }
         packages.sort();
         packages.dedup();
         marked.then_some(Ok(Extracted::Packages(packages)))
     }
+}
+
+/// An ELF program or library whose header names no sections (System V ABI, "ELF Header": `e_type`, `e_shoff`).
+fn is_sectionless(first: &[u8]) -> bool {
+    let Some(header) = first.get(..64).filter(|_| first.len() >= SECTIONLESS_BYTES_MIN) else { return false };
+    let number = |at: usize, bytes: usize| {
+        let field = header[at..at + bytes].iter();
+        let join = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);
+        if header[5] == 2 { field.fold(0, join) } else { field.rev().fold(0, join) }
+    };
+    let offset = match header[4] {
+        1 => number(32, 4),
+        2 => number(40, 8),
+        _ => return false,
+    };
+    matches!(number(16, 2), 2 | 3) && offset == 0
 }
 
 fn malformed(problem: impl Into<String>) -> ExtractError {

@@ -137,6 +137,8 @@ pub enum Outcome {
 /// One name under which advisories were looked for.
 #[derive(Clone, Debug, Serialize)]
 pub struct Lookup {
+    /// The release's advisories, or those of a channel beside it.
+    pub ecosystem: String,
     /// Of the package or its source, as the ecosystem writes it.
     pub name: String,
     /// The version that is compared.
@@ -158,6 +160,9 @@ pub struct AdvisoryStory {
     pub version: String,
     /// Its answer.
     pub affected: bool,
+    /// It was not asked: an earlier channel, or the package's own name, has spoken about its problem.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub superseded: bool,
     /// What was compared, in order; the first span that holds the version decides.
     pub compared: Vec<Comparison>,
 }
@@ -266,9 +271,10 @@ impl Listener<'_> {
                 self.current =
                     Some(PackageStory { ecosystem: Some(ecosystem.to_string()), covered: *covered, ..story });
             }
-            Step::Asked { name, version } => {
+            Step::Asked { ecosystem, name, version } => {
                 if let Some(story) = &mut self.current {
-                    story.asked.push(Lookup { name: (*name).to_owned(), version: (*version).to_owned() });
+                    let (name, version) = ((*name).to_owned(), (*version).to_owned());
+                    story.asked.push(Lookup { ecosystem: ecosystem.to_string(), name, version });
                 }
             }
             Step::Range { range, place } => self.compared.push(comparison(range, *place)),
@@ -276,6 +282,14 @@ impl Listener<'_> {
                 self.compared.push(Comparison::Version { listed: (*version).to_owned() });
             }
             Step::Advisory { entry, version, affected } => self.advisory(entry, version, *affected),
+            Step::Superseded { entry, version } => {
+                self.advisory(entry, version, false);
+                if let Some(told) = self.current.as_mut().and_then(|story| story.advisories.last_mut())
+                    && told.id == entry.id
+                {
+                    told.superseded = true;
+                }
+            }
             Step::Done { problem } => self.done(*problem),
         }
     }
@@ -326,6 +340,7 @@ impl Listener<'_> {
             severity: entry.severity,
             version: version.to_owned(),
             affected,
+            superseded: false,
             compared,
         });
     }

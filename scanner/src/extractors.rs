@@ -12,6 +12,7 @@ use crate::package::{Distribution, Package};
 
 pub mod apk;
 pub mod composer;
+pub mod content_manifest;
 pub mod dotnet;
 pub mod dpkg;
 pub mod java;
@@ -67,13 +68,31 @@ pub enum Extracted {
     System {
         /// As in [`Extracted::Packages`].
         packages: Vec<Package>,
-        /// Which package (an index), and the file's path.
-        owned: Vec<(u32, String)>,
+        /// Which package (an index), and the file.
+        owned: Vec<(u32, OwnedFile)>,
     },
     /// Such files of one package, where they are listed by themselves.
-    Owned(Vec<String>),
+    Owned(Vec<OwnedFile>),
+    /// The repositories that the system's packages come from.
+    Repositories(Vec<String>),
     /// A package database that cannot be read yet: what it lists is unknown.
     Unsupported,
+}
+
+/// A file that a package brought.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnedFile {
+    /// Relative to the root.
+    pub path: String,
+    /// What its content must be, in hex, where the database states it so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+}
+
+impl From<String> for OwnedFile {
+    fn from(path: String) -> Self {
+        Self { path, sha256: None }
+    }
 }
 
 impl Extracted {
@@ -81,7 +100,7 @@ impl Extracted {
     pub fn packages(&self) -> Option<&[Package]> {
         match self {
             Self::Packages(packages) | Self::System { packages, .. } => Some(packages),
-            Self::Distribution(_) | Self::Owned(_) | Self::Unsupported => None,
+            Self::Distribution(_) | Self::Owned(_) | Self::Repositories(_) | Self::Unsupported => None,
         }
     }
 }
@@ -130,6 +149,7 @@ pub fn all() -> &'static [&'static dyn Extractor] {
     &[
         &apk::Apk,
         &composer::Composer,
+        &content_manifest::ContentManifest,
         &dotnet::Dotnet,
         &dpkg::Dpkg,
         &java::Java,
@@ -151,13 +171,14 @@ fn may_hold_packages(path: &[u8]) -> bool {
     may_be_executable(path) || languages.iter().any(|language| language.wants(path) != Want::No)
 }
 
-/// Programs have no ending, and stand in few places.
+/// Programs stand in few places, most without an ending; libraries are told by theirs.
 fn may_be_executable(path: &[u8]) -> bool {
     let Some(slash) = path.iter().rposition(|&byte| byte == b'/') else { return false };
     let (folder, name) = (&path[..slash], &path[slash + 1..]);
     let place = |place: &[u8]| memchr::memmem::find(folder, place).is_some();
-    let program = [&b"bin"[..], b"libexec", b"games", b"lib"].into_iter().any(place);
-    program && !name.contains(&b'.') && !folder.starts_with(b"usr/share") && !folder.starts_with(b"etc")
+    let bare = !name.contains(&b'.') || memchr::memmem::find(name, b".so").is_some();
+    let program = place(b"bin") || bare && [&b"libexec"[..], b"games", b"lib", b"opt"].into_iter().any(place);
+    program && !folder.starts_with(b"usr/share") && !folder.starts_with(b"etc")
 }
 
 /// A path as databases write it, without what begins it in the archive's.

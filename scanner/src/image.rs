@@ -8,17 +8,21 @@ use crate::advisory::{Advisories, AdvisoryError};
 use crate::detectors::Detected;
 use crate::explain::{self, Explanation};
 use crate::image::config::Config;
-use crate::image::packages::Inventory;
+use crate::image::packages::Installed;
 use crate::image::view::View;
+use crate::inventory::Inventory;
 use crate::layer::entry::printable;
 use crate::layer::{EntryKind, LayerReport};
-use crate::matcher::match_packages;
-use crate::release;
 use crate::report::{LayerSummary, PermissionFinding, ScanReport, SecretFinding, Unknown};
 
+mod attacks;
 mod config;
+mod coverage;
 mod effective;
 mod efficiency;
+mod evasion;
+mod identity;
+mod languages;
 mod leftovers;
 mod ownership;
 mod packages;
@@ -59,30 +63,36 @@ pub struct TreeEntry {
 /// Stacks the layers, matches what is installed against the advisories and reports. Pure: same input, same bytes.
 /// `config` is the image configuration as served: its environment, labels and history are searched for secrets too.
 pub fn scan(layers: &[Layer<'_>], config: &[u8], advisories: Option<&Advisories>) -> ScanReport {
+    inventory(layers, config).judge(advisories)
+}
+
+/// The same without the advisories, to be judged now and again later.
+pub fn inventory(layers: &[Layer<'_>], config: &[u8]) -> Inventory {
     let config = Config::parse(config);
     let view = View::new(layers);
-    let inventory = Inventory::new(&view);
-    let matched = match_packages(inventory.distribution.as_ref(), &inventory.packages, advisories);
-    let mut unknown: Vec<Unknown> = inventory.unknown.into_iter().collect();
+    let installed = Installed::new(&view);
+    let mut unknown: Vec<Unknown> = installed.unknown.into_iter().collect();
     unknown.extend(view.unknown.iter().cloned());
-    unknown.extend(matched.unknown);
     unknown.sort();
     unknown.dedup();
     let (mut secrets, permissions) = findings(&view);
     secrets.extend(config.secrets());
     secrets.sort();
-    ScanReport {
-        support: inventory.distribution.as_ref().map(release::support),
-        distribution: inventory.distribution,
-        packages: inventory.packages,
-        findings: matched.findings,
+    let coverage = coverage::coverage(&view, &installed.packages);
+    Inventory::new(ScanReport {
+        attacks: attacks::attacks(&view, &config),
+        coverage,
+        support: None,
+        distribution: installed.distribution,
+        packages: installed.packages,
+        findings: Vec::new(),
         unknown,
         secrets,
         permissions,
         waste: waste::waste(&view),
         layers: summaries(layers, &config),
-        advisories: advisories.map(Advisories::revision),
-    }
+        advisories: None,
+    })
 }
 
 /// Why `query`, a vulnerability by any of its names or a package, is reported of this image or is not. Asks what
@@ -97,7 +107,7 @@ pub fn explain(
     query: &str,
 ) -> Result<Explanation, AdvisoryError> {
     let view = View::new(layers);
-    let inventory = Inventory::new(&view);
+    let inventory = Installed::new(&view);
     let asked = explain::Asked {
         query,
         distribution: inventory.distribution.as_ref(),
@@ -149,6 +159,7 @@ fn findings(view: &View<'_>) -> (Vec<SecretFinding>, Vec<PermissionFinding>) {
                 value_sha256: value_sha256.clone(),
                 preview: preview.clone(),
             }),
+            Detected::Device { .. } => {}
             Detected::Permission(kind) => permissions.extend(visible.map(|path| PermissionFinding {
                 kind: *kind,
                 path: if path.is_empty() { ".".to_owned() } else { path.clone() },

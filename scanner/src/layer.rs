@@ -8,6 +8,7 @@ use crate::extractors::Extracted;
 use crate::layer::contents::Contents;
 use crate::layer::decompress::{Decompress, Unpacked};
 use crate::layer::entry::EntryTable;
+use crate::layer::program::Program;
 use crate::layer::tar::TarReader;
 use crate::limits::Limits;
 
@@ -17,6 +18,7 @@ pub(crate) mod entry;
 mod gzip;
 mod nested;
 mod pax;
+pub(crate) mod program;
 mod refusal;
 mod storage;
 mod tar;
@@ -26,7 +28,7 @@ pub use entry::{Entry, EntryKind};
 pub use refusal::Refusal;
 
 /// Name and version of the walk with all its extractors and detectors; a report made by another version is not used.
-pub const ANALYZER: &str = "portcullis-layer/8";
+pub const ANALYZER: &str = "portcullis-layer/9";
 
 /// Walks one layer, fed in pieces of any size. It never blocks and never fails half-way: a refusal is remembered and
 /// told by [`LayerWalk::finish`], because the caller stores the bytes either way.
@@ -175,6 +177,7 @@ impl Archive {
             file_bytes: self.contents.file_bytes,
             table: self.contents.table,
             extractions: self.contents.extractions,
+            programs: self.contents.programs,
             detections: self.contents.detections,
         }
     }
@@ -210,6 +213,7 @@ pub struct LayerReport {
     pub file_bytes: u64,
     pub(crate) table: EntryTable,
     pub(crate) extractions: Vec<Extraction>,
+    pub(crate) programs: Vec<Program>,
     pub(crate) detections: Vec<Detection>,
 }
 
@@ -286,6 +290,7 @@ impl LayerReport {
             file_bytes: 0,
             table: EntryTable::default(),
             extractions: Vec::new(),
+            programs: Vec::new(),
             detections: Vec::new(),
         }
     }

@@ -11,6 +11,7 @@ pub mod explain;
 pub mod extractors;
 pub mod finding;
 pub mod image;
+pub mod inventory;
 pub mod layer;
 pub mod limits;
 pub mod matcher;

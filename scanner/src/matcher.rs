@@ -1,11 +1,14 @@
 //! Packages × advisories → findings; pure.
 
+mod merge;
 mod trace;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use crate::advisory::{Advisories, AdvisoryError, Ecosystem, Entry, Place, RangeEnd, is_modular};
-use crate::finding::{Finding, Severity};
+use crate::advisory::{
+    Advisories, AdvisoryError, Ecosystem, Entry, Key, Place, Range, RangeEnd, Remedy, is_modular,
+};
+use crate::finding::Finding;
 use crate::package::{Distribution, Package, PackageKind};
 use crate::report::{ImagePackage, Unknown};
 use crate::versions::{Scheme, VersionError, compare};
@@ -49,6 +52,8 @@ pub fn match_traced(
     let mut uncovered: BTreeMap<String, usize> = BTreeMap::new();
     let mut findings: BTreeMap<(String, Package), Finding> = BTreeMap::new();
     let owned = OwnedModules::new(distribution, packages, advisories);
+    let of_release = distribution.and_then(Ecosystem::of_distribution);
+    let channels = of_release.as_ref().zip(distribution).map(|(it, of)| Channel::of(of, it, advisories));
     for package in packages {
         if package.owned || owned.holds(package) {
             trace(&Step::Passed(package, Passed::OwnedBySystem));
@@ -69,7 +74,13 @@ pub fn match_traced(
             continue;
         };
         trace(&Step::Package { package, ecosystem: &ecosystem, covered });
-        let judged = judge(package, &ecosystem, advisories, trace);
+        let judged = match &channels {
+            Some(Ok(channels)) if of_system(package) => {
+                judge(package, &ecosystem, channels, advisories, trace)
+            }
+            Some(Err(_)) if of_system(package) => Err(Unjudged::Advisories),
+            _ => judge(package, &ecosystem, &[Channel::only(&ecosystem)], advisories, trace),
+        };
         trace(&Step::Done { problem: judged.as_ref().err().map(Unjudged::problem) });
         match judged {
             Ok(problems) => {
@@ -99,6 +110,25 @@ pub fn match_traced(
         b.severity.cmp(&a.severity).then_with(|| a.package.cmp(&b.package)).then_with(|| a.id.cmp(&b.id))
     });
     Matched { findings, unknown: unknown.into_iter().collect() }
+}
+
+/// Under which keys [`match_packages`] asks the advisories about these packages.
+pub(crate) fn keys(distribution: Option<&Distribution>, packages: &[ImagePackage]) -> BTreeSet<Key> {
+    let mut keys = BTreeSet::new();
+    for package in packages.iter().map(|package| &package.package) {
+        let Some(ecosystem) = Ecosystem::of_package(package.kind, distribution) else { continue };
+        for called in called(package, &ecosystem) {
+            // What cannot be asked is unknown, whatever the advisories say.
+            let names = called.names(package, &ecosystem).unwrap_or_default();
+            keys.extend(names.into_iter().map(|name| Key { ecosystem: ecosystem.clone(), name }));
+        }
+    }
+    // Which channels an image of Red Hat has besides its release is for the advisories to say.
+    let repositories = distribution.map(|distribution| distribution.repositories.as_slice());
+    for name in repositories.unwrap_or_default().iter().cloned() {
+        keys.insert(Key { ecosystem: Ecosystem::red_hat_repositories(), name });
+    }
+    keys
 }
 
 /// Whose build it is, when not the distribution's.
@@ -132,7 +162,9 @@ enum Unjudged {
 impl Unjudged {
     fn problem(&self) -> &'static str {
         match self {
-            Self::Advisories => "the advisories for it cannot be told apart or read",
+            Self::Advisories => {
+                "the advisories for it cannot be told apart or read, or nothing speaks of its kind"
+            }
             Self::Identity => {
                 "nothing tells its group, and advisories name a library of its name and version"
             }
@@ -153,79 +185,194 @@ impl From<VersionError> for Unjudged {
     }
 }
 
+/// Where advisories about a distribution's packages are looked for. The first that speaks about a problem of a package is
+/// right: its fixes are the versions that the image gets.
+struct Channel {
+    ecosystem: Ecosystem,
+    /// Does the image get packages from it? Else its fixes are somewhere else.
+    used: bool,
+}
+
+impl Channel {
+    fn only(ecosystem: &Ecosystem) -> Self {
+        Self { ecosystem: ecosystem.clone(), used: true }
+    }
+
+    /// The products whose repositories an image of Red Hat names, and the release itself last: what nothing was said about
+    /// in a channel of longer support is still a problem there.
+    fn of(
+        distribution: &Distribution,
+        release: &Ecosystem,
+        advisories: &Advisories,
+    ) -> Result<Vec<Self>, AdvisoryError> {
+        let mut named = BTreeSet::new();
+        if release.tells_sources() {
+            for repository in &distribution.repositories {
+                let known = advisories.channels(repository)?;
+                let guessed = Ecosystem::of_red_hat_repository(repository).filter(|_| known.is_empty());
+                named.extend(known.into_iter().chain(guessed));
+            }
+        }
+        let used = named.remove(release) || named.is_empty();
+        let mut channels: Vec<Self> =
+            named.into_iter().map(|ecosystem| Self { ecosystem, used: true }).collect();
+        channels.push(Self { ecosystem: release.clone(), used });
+        Ok(channels)
+    }
+}
+
 fn judge(
     package: &ImagePackage,
     ecosystem: &Ecosystem,
+    channels: &[Channel],
     advisories: &Advisories,
     trace: &mut Trace<'_>,
 ) -> Result<Vec<Finding>, Unjudged> {
     let installed = &package.package;
-    let scheme = ecosystem.scheme();
     let mut affecting = Vec::new();
-    for (name, version) in called(installed, ecosystem) {
-        for name in names(installed, ecosystem, name)? {
-            trace(&Step::Asked { name: &name, version });
-            for entry in advisories.lookup(ecosystem, &name)? {
-                let entry = entry?;
-                let fixed = affects(&entry, scheme, version, trace)?;
-                trace(&Step::Advisory { entry: &entry, version, affected: fixed.is_some() });
-                if let Some(fixed) = fixed {
-                    affecting.push((entry, fixed));
+    // What a package's own name and an earlier channel say goes before what its source and a later one say.
+    let decides = channels.len() > 1 || ecosystem.tells_sources();
+    let mut spoken_of: HashSet<&str> = HashSet::new();
+    let mut is_known = false;
+    for channel in channels {
+        for called in called(installed, ecosystem) {
+            let mut here = Vec::new();
+            for name in called.names(installed, ecosystem)? {
+                let (ecosystem_asked, version) = (&channel.ecosystem, called.version);
+                trace(&Step::Asked { ecosystem: ecosystem_asked, name: &name, version });
+                for entry in advisories.lookup(&channel.ecosystem, &name)? {
+                    let entry = entry?;
+                    is_known = true;
+                    if spoken_of.contains(entry.id) {
+                        trace(&Step::Superseded { entry: &entry, version });
+                        continue;
+                    }
+                    if decides {
+                        here.push(entry.id);
+                    }
+                    let fix = affects(&entry, ecosystem, channel, &called, trace)?;
+                    trace(&Step::Advisory { entry: &entry, version, affected: fix.is_some() });
+                    if let Some(fix) = fix {
+                        affecting.push((entry, fix));
+                    }
                 }
             }
+            spoken_of.extend(here);
         }
+    }
+    if !is_known && ecosystem.build(&installed.version).is_some() {
+        // Nobody has ever said anything about builds of this kind: that is no clean bill.
+        return Err(Unjudged::Advisories);
     }
     if !affecting.is_empty() && ecosystem.names_part(&installed.name) {
         return Err(Unjudged::Identity);
     }
-    Ok(merge(&affecting, scheme).into_iter().map(|problem| problem.into_finding(package)).collect())
+    Ok(merge::findings(affecting, ecosystem.scheme(), package))
 }
 
-/// By which name and version advisories speak of a package: its source's or its own. Feeds of the rpm family that name
-/// sources name single binaries too.
-fn called<'p>(installed: &'p Package, ecosystem: &Ecosystem) -> Vec<(&'p str, &'p str)> {
-    let own = (installed.name.as_str(), installed.version.as_str());
+/// By which name and version advisories speak of a package.
+struct Called<'p> {
+    name: &'p str,
+    version: &'p str,
+    is_source: bool,
+    /// The epoch of a source is not known where the binary has a version of its own.
+    ignores_epoch: bool,
+}
+
+/// Its source's or its own. Feeds of the rpm family that name sources name single binaries too.
+fn called<'p>(installed: &'p Package, ecosystem: &Ecosystem) -> Vec<Called<'p>> {
+    let (name, version) = (installed.name.as_str(), installed.version.as_str());
+    let own = Called { name, version, is_source: false, ignores_epoch: false };
+    let is_rpm = ecosystem.scheme() == Scheme::Rpm;
     match &installed.source {
-        Some(source) if ecosystem.names_sources() => {
-            let mut called = vec![(source.name.as_str(), source.version.as_str())];
-            if ecosystem.scheme() == Scheme::Rpm && source.name != installed.name {
-                called.push(own);
+        Some(source) if ecosystem.names_sources() || ecosystem.tells_sources() => {
+            let (name, version) = (source.name.as_str(), source.version.as_str());
+            let ignores_epoch = is_rpm && without_epoch(version) != without_epoch(&installed.version);
+            let of_source = Called { name, version, is_source: true, ignores_epoch };
+            if ecosystem.tells_sources() {
+                vec![own, of_source]
+            } else if is_rpm && source.name != installed.name {
+                vec![of_source, own]
+            } else {
+                vec![of_source]
             }
-            called
         }
         _ => vec![own],
     }
 }
 
-/// Under which names advisories about a package stand. A package of a module is judged by its own stream's, and by those
-/// that do not tell their stream; one whose stream is not known cannot be judged.
-fn names(installed: &Package, ecosystem: &Ecosystem, name: &str) -> Result<Vec<String>, Unjudged> {
-    match &installed.module {
-        Some(stream) => {
-            Ok([Some(stream.as_str()), None].map(|stream| Ecosystem::in_module(stream, name)).to_vec())
-        }
-        None if installed.kind == PackageKind::Rpm && is_modular(&installed.version) => {
-            Err(Unjudged::Advisories)
-        }
-        None if ecosystem.names_part(name) => Ok(vec![Ecosystem::of_any_group(name)]),
-        None => Ok(vec![ecosystem.normalise(name)]),
+fn without_epoch(version: &str) -> &str {
+    version.split_once(':').map_or(version, |(_, version)| version)
+}
+
+impl Called<'_> {
+    /// Under which names advisories about a package stand. A package of a module is judged by its own stream's, and by
+    /// those that do not tell their stream; one whose stream is not known cannot be judged.
+    fn names(&self, installed: &Package, ecosystem: &Ecosystem) -> Result<Vec<String>, Unjudged> {
+        let name = self.name;
+        let names = match &installed.module {
+            Some(stream) => [Some(stream.as_str()), None].map(|it| Ecosystem::in_module(it, name)).to_vec(),
+            None if installed.kind == PackageKind::Rpm && is_modular(&installed.version) => {
+                return Err(Unjudged::Advisories);
+            }
+            None if ecosystem.names_part(name) => vec![Ecosystem::of_any_group(name)],
+            None => match ecosystem.build(self.version) {
+                Some(build) => vec![Ecosystem::of_build(build, name)],
+                None => vec![ecosystem.normalise(name)],
+            },
+        };
+        let told_apart = self.is_source && ecosystem.tells_sources();
+        Ok(if told_apart { names.iter().map(|name| Ecosystem::of_source(name)).collect() } else { names })
     }
 }
 
-/// `Some` when the version is affected: the version that fixes it, where the advisory names one.
+/// How an affected version is mended.
+#[derive(Clone, Copy)]
+enum Fix<'a> {
+    /// By this version.
+    Available(&'a str),
+    /// By this version, which the image cannot get.
+    Elsewhere { version: &'a str, channel: &'a str },
+    /// Not, and why, where somebody says so.
+    Missing(Option<Remedy<'a>>),
+}
+
+/// `Some` when the version is affected.
 fn affects<'a>(
     entry: &Entry<'a>,
-    scheme: Scheme,
-    version: &str,
+    ecosystem: &Ecosystem,
+    channel: &'a Channel,
+    called: &Called<'_>,
     trace: &mut Trace<'_>,
-) -> Result<Option<Option<&'a str>>, VersionError> {
+) -> Result<Option<Fix<'a>>, VersionError> {
+    let scheme = ecosystem.scheme();
+    let bound = |bound: &'a str| if called.ignores_epoch { without_epoch(bound) } else { bound };
+    let version = if called.ignores_epoch { without_epoch(called.version) } else { called.version };
     for range in &entry.ranges {
-        let place = range.place(scheme, version)?;
-        trace(&Step::Range { range, place });
+        let compared = Range {
+            introduced: range.introduced.map(bound),
+            end: match range.end {
+                RangeEnd::Fixed(version) => RangeEnd::Fixed(bound(version)),
+                RangeEnd::LastAffected(version) => RangeEnd::LastAffected(bound(version)),
+                RangeEnd::Open => RangeEnd::Open,
+            },
+        };
+        let place = compared.place(scheme, version)?;
+        trace(&Step::Range { range: &compared, place });
         if place == Place::Inside {
-            return Ok(Some(match range.end {
-                RangeEnd::Fixed(fixed) => Some(fixed),
-                RangeEnd::LastAffected(_) | RangeEnd::Open => None,
+            return Ok(Some(match (&range.end, entry.remedy) {
+                // Who has installed from the pocket that is sold has bought it.
+                (RangeEnd::Fixed(fixed), Some(Remedy::Elsewhere { .. })) if version.contains("esm") => {
+                    Fix::Available(fixed)
+                }
+                (RangeEnd::Fixed(version), Some(Remedy::Elsewhere { channel })) => {
+                    Fix::Elsewhere { version, channel }
+                }
+                (RangeEnd::Fixed(version), _) if !channel.used => {
+                    Fix::Elsewhere { version, channel: channel.ecosystem.as_str() }
+                }
+                (RangeEnd::Fixed(version), _) => Fix::Available(version),
+                (_, remedy) => Fix::Missing(remedy),
             }));
         }
     }
@@ -235,75 +382,7 @@ fn affects<'a>(
     if let Some(listed) = listed {
         trace(&Step::Listed(listed));
     }
-    Ok(listed.map(|_| None))
-}
-
-/// Everything that the affecting advisories say about one problem.
-struct Problem<'a> {
-    names: BTreeSet<&'a str>,
-    severity: Severity,
-    fixed: Vec<Option<&'a str>>,
-    summary: Option<&'a str>,
-    sources: BTreeSet<&'a str>,
-    scheme: Scheme,
-}
-
-/// Advisories that share a name are about one problem: a CVE, its GHSA and the distribution's record count once.
-fn merge<'a>(affecting: &[(Entry<'a>, Option<&'a str>)], scheme: Scheme) -> Vec<Problem<'a>> {
-    // By name, because a source package may have thousands of CVEs (a kernel) and comparing all pairs would be slow.
-    let mut group_of: HashMap<&str, usize> = HashMap::new();
-    let mut groups: Vec<Option<Problem<'a>>> = Vec::new();
-    for (entry, fixed) in affecting {
-        let names: BTreeSet<&str> = std::iter::once(entry.id).chain(entry.aliases.iter().copied()).collect();
-        let joined: BTreeSet<usize> = names.iter().filter_map(|name| group_of.get(name)).copied().collect();
-        let mut problem = Problem {
-            names,
-            severity: entry.severity,
-            fixed: vec![*fixed],
-            summary: entry.summary,
-            sources: BTreeSet::from([entry.source]),
-            scheme,
-        };
-        for group in joined {
-            if let Some(known) = groups[group].take() {
-                problem.absorb(known);
-            }
-        }
-        group_of.extend(problem.names.iter().map(|name| (*name, groups.len())));
-        groups.push(Some(problem));
-    }
-    groups.into_iter().flatten().collect()
-}
-
-impl<'a> Problem<'a> {
-    fn absorb(&mut self, other: Self) {
-        self.names.extend(other.names);
-        self.severity = self.severity.max(other.severity);
-        self.fixed.extend(other.fixed);
-        self.summary = other.summary.or(self.summary);
-        self.sources.extend(other.sources);
-    }
-
-    fn into_finding(self, package: &ImagePackage) -> Finding {
-        let best = self.names.iter().find(|name| name.starts_with("CVE-")).or_else(|| self.names.first());
-        let id = best.copied().unwrap_or_default().to_owned();
-        Finding {
-            aliases: self.names.iter().filter(|name| **name != id).map(|name| (*name).to_owned()).collect(),
-            severity: self.severity,
-            package: package.package.clone(),
-            layer: package.layer,
-            fixed_version: self.fixed_version().map(str::to_owned),
-            summary: self.summary.map(str::to_owned),
-            source: self.sources.into_iter().collect::<Vec<_>>().join(", "),
-            id,
-        }
-    }
-
-    /// The newest of the versions named: only there do all sources agree that the problem is gone.
-    fn fixed_version(&self) -> Option<&'a str> {
-        let newer = |a: &&str, b: &&str| compare(self.scheme, a, b).unwrap_or(std::cmp::Ordering::Equal);
-        self.fixed.iter().flatten().copied().max_by(newer)
-    }
+    Ok(listed.map(|_| Fix::Missing(entry.remedy)))
 }
 
 /// Python modules that a distribution's package installed. Their upstream version says nothing: the distribution

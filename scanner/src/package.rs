@@ -13,6 +13,9 @@ pub struct Distribution {
     pub codename: Option<String>,
     /// `PRETTY_NAME`, for people.
     pub pretty_name: Option<String>,
+    /// The repositories that its packages come from, where the image tells; sorted. Red Hat's advisories need them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub repositories: Vec<String>,
 }
 
 /// Which package manager installed a package; it decides how versions are ordered and which advisories apply.

@@ -153,6 +153,7 @@ mod tests {
                 version_id: (!release.is_empty()).then(|| release.into()),
                 codename: None,
                 pretty_name: None,
+                repositories: Vec::new(),
             });
             assert_eq!(purl(&package, distribution.as_ref()), expected);
         }

@@ -146,6 +146,7 @@ mod tests {
                 version_id: version.map(str::to_owned),
                 codename: codename.map(str::to_owned),
                 pretty_name: None,
+                repositories: Vec::new(),
             };
             assert_eq!(support(&distribution), expected, "{id} {version:?}");
         }

@@ -25,6 +25,12 @@ pub struct ScanReport {
     pub secrets: Vec<SecretFinding>,
     /// Files whose permissions deserve a look.
     pub permissions: Vec<PermissionFinding>,
+    /// What is aimed at the engine that unpacks or starts the image.
+    #[serde(default)]
+    pub attacks: Vec<EngineAttack>,
+    /// Who answers for the programs in the final view.
+    #[serde(default)]
+    pub coverage: Coverage,
     /// Bytes that are shipped but not visible in the final view.
     pub waste: Waste,
     /// One entry a layer, oldest first.
@@ -113,6 +119,71 @@ pub enum Unknown {
         /// What is wrong with it.
         problem: String,
     },
+    /// `os-release` names one system, and the packages were built for another.
+    ContradictingDistribution {
+        /// What `os-release` says: `alpine 3.20`.
+        claimed: String,
+        /// What the packages say: `debian 12`.
+        told: String,
+        /// How many packages say so.
+        witnesses: usize,
+    },
+    /// A package database that a later layer deletes or empties, and that nothing takes the place of.
+    DeletedDatabase {
+        /// Where it stood.
+        path: String,
+        /// Which layer took it away.
+        layer: usize,
+        /// How many packages it listed.
+        packages: usize,
+        /// How many of their programs and libraries are still there.
+        files: usize,
+    },
+    /// Packages that are no longer listed, while their programs and libraries stay.
+    ShortenedDatabase {
+        /// The database that no longer lists them, or the list of files that nothing explains.
+        path: String,
+        /// Which layer wrote it.
+        layer: usize,
+        /// One of the packages.
+        package: String,
+        /// How many.
+        packages: usize,
+        /// How many of their programs and libraries are still there.
+        files: usize,
+    },
+    /// A package database that is reached through a link that no distribution makes.
+    LinkedDatabase {
+        /// Where package managers look.
+        path: String,
+        /// Where the link leads.
+        target: String,
+        /// Which layer wrote what stands there.
+        layer: usize,
+    },
+    /// Packages of a system that are listed only where no package manager looks.
+    MisplacedDatabase {
+        /// Where.
+        path: String,
+        /// Which layer wrote it.
+        layer: usize,
+    },
+    /// A C library of a distribution that no package explains: its packages have been left behind or hidden.
+    UnlistedSystem {
+        /// The library.
+        path: String,
+        /// Which layer wrote it.
+        layer: usize,
+    },
+    /// Code of a language whose description was deleted, emptied or put behind a link.
+    HiddenPackages {
+        /// Where.
+        path: String,
+        /// Which layer wrote the code, or hid its description.
+        layer: usize,
+        /// What is missing.
+        problem: String,
+    },
     /// A layer that is not a file-system layer, or was refused while walking.
     UnreadableLayer {
         /// Which.
@@ -163,6 +234,123 @@ pub enum PermissionKind {
     Setuid,
     /// Writable by everyone, and no sticky directory.
     WorldWritable,
+}
+
+/// Content that has been used, or could be, against the engine that unpacks or starts an image.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct EngineAttack {
+    /// Which.
+    pub kind: AttackKind,
+    /// File in the image, or part of the configuration: `config.User`.
+    pub place: String,
+    /// Which layer wrote it; `None` for the configuration and where it is not told.
+    pub layer: Option<usize>,
+    /// What is wrong with it, with the value.
+    pub problem: String,
+}
+
+/// See [`EngineAttack`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AttackKind {
+    /// `etc/passwd` or `etc/group` that is huge or no file: engines read it into memory.
+    AccountFile,
+    /// A device node that engines do not put into every container anyway.
+    DeviceNode,
+    /// A symbolic link that climbs above the root.
+    EscapingLink,
+    /// A hard link to a symbolic one: engines have followed it when they set permissions.
+    LinkToLink,
+    /// A link into the process that follows it, which is the engine's own while a container starts.
+    ProcessLink,
+    /// A label in a namespace where the engine keeps orders to itself.
+    ReservedLabel,
+    /// The root of the image is no directory.
+    RootLink,
+    /// A later layer lets a file run with its owner's or group's rights.
+    SetuidGrowth,
+    /// A user or group number that overflows, and is root's or a name's then.
+    UserOutOfRange,
+    /// A volume whose path leaves the image.
+    VolumePath,
+    /// A working directory that leaves the image, or lies in a process.
+    WorkingDirectory,
+}
+
+impl AttackKind {
+    /// The holes in engines that it has been used for.
+    pub fn advisories(self) -> &'static [&'static str] {
+        match self {
+            Self::AccountFile => &["CVE-2026-47262"],
+            Self::DeviceNode | Self::EscapingLink | Self::SetuidGrowth => &[],
+            Self::LinkToLink => &["CVE-2021-32760"],
+            Self::ProcessLink => &["CVE-2019-5736"],
+            Self::ReservedLabel => &["CVE-2026-53488"],
+            Self::RootLink => &["CVE-2021-29136"],
+            Self::UserOutOfRange => &["CVE-2024-40635", "CVE-2026-46680"],
+            Self::VolumePath => &["CVE-2022-23648"],
+            Self::WorkingDirectory => &["CVE-2024-21626"],
+        }
+    }
+}
+
+/// Every program that a container sees (machine code, and scripts that name their interpreter), by who answers for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Coverage {
+    /// Installed by a package, and still what its database states by SHA-256 (rpm, Python's `RECORD`).
+    pub verified: CoverageSum,
+    /// Installed by a package that states no such digest (dpkg, apk), and not written again by a later layer.
+    pub owned: CoverageSum,
+    /// Not installed by a package of the system, and known all the same: it tells what was built into it, or lies in a
+    /// package of a language, or is a script whose interpreter is known.
+    pub recognised: CoverageSum,
+    /// Installed by a package, and changed since.
+    pub modified: CoverageSum,
+    /// Nobody answers for it.
+    pub unexplained: CoverageSum,
+    /// The largest files that are modified or unexplained, most bytes first; bounded.
+    pub largest: Vec<UnexplainedFile>,
+}
+
+impl Coverage {
+    /// Bytes of all programs.
+    pub fn total_bytes(&self) -> u64 {
+        let sums = [self.verified, self.owned, self.recognised, self.modified, self.unexplained];
+        sums.iter().fold(0, |sum, class| sum.saturating_add(class.bytes))
+    }
+
+    /// What nobody answers for: files and bytes.
+    pub fn unanswered(&self) -> CoverageSum {
+        CoverageSum {
+            files: self.modified.files + self.unexplained.files,
+            bytes: self.modified.bytes.saturating_add(self.unexplained.bytes),
+        }
+    }
+}
+
+/// See [`Coverage`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CoverageSum {
+    /// How many files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// One program that nobody answers for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct UnexplainedFile {
+    /// File in the final view.
+    pub path: String,
+    /// Its bytes.
+    pub bytes: u64,
+    /// Which layer wrote it.
+    pub layer: usize,
+    /// A package installed it, and it was changed since.
+    pub modified: bool,
+    /// SHA-256 of its content, hex.
+    pub sha256: String,
 }
 
 /// Bytes that ship in the layers but that no container sees.
@@ -227,4 +415,11 @@ pub struct AdvisoryRevision {
     pub newest: i64,
     /// Seconds since 1970-01-01 UTC: when its sources were last fetched or built.
     pub built: i64,
+    /// Seconds since 1970-01-01 UTC: the newest entry of the catalogue of exploited problems; `None` without one, and then
+    /// nothing tells what is exploited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exploited: Option<i64>,
+    /// The same of exploit predictions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scored: Option<i64>,
 }

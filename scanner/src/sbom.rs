@@ -17,7 +17,7 @@ use crate::matcher::match_packages;
 use crate::package::{Distribution, Package, PackageKind, SourcePackage};
 use crate::purl::Purl;
 use crate::release;
-use crate::report::{ImagePackage, ScanReport, Unknown, Waste};
+use crate::report::{Coverage, ImagePackage, ScanReport, Unknown, Waste};
 
 /// A document, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,6 +109,8 @@ pub fn scan(inventory: &Inventory, advisories: Option<&Advisories>) -> ScanRepor
         unknown: unknown.into_iter().collect(),
         secrets: Vec::new(),
         permissions: Vec::new(),
+        attacks: Vec::new(),
+        coverage: Coverage::default(),
         waste: Waste::default(),
         layers: Vec::new(),
         advisories: advisories.map(Advisories::revision),
@@ -232,6 +234,7 @@ fn release_of(id: &str, release: &str) -> Distribution {
         version_id: text(is_number),
         codename: text(!is_number),
         pretty_name: None,
+        repositories: Vec::new(),
     }
 }
 

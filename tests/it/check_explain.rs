@@ -112,7 +112,10 @@ fn the_json_form_says_the_same_and_agrees_with_the_scan() {
     let image = &told["images"][0];
     let package = &image["packages"][0];
     assert_eq!(package["outcome"], "affected");
-    assert_eq!(package["asked"], serde_json::json!([{ "name": "badlib", "version": "1.2.3-r0" }]));
+    assert_eq!(
+        package["asked"],
+        serde_json::json!([{ "ecosystem": "alpine:3.20", "name": "badlib", "version": "1.2.3-r0" }])
+    );
     assert_eq!(package["instruction"], "ADD rootfs.tar.gz /");
     for advisory in package["advisories"].as_array().expect("a list") {
         assert_eq!(advisory["affected"], true, "{advisory}");

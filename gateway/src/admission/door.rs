@@ -16,9 +16,8 @@ use axum::routing::post;
 use serde_json::Value;
 
 use super::kubernetes::{self, Review};
-use super::{Answer, Asked, ImageQuestion, refuse_foreign};
+use super::{Answer, Asked, ImageQuestion, denied, refuse_foreign};
 use crate::access::{Action, Caller};
-use crate::gate::Checkpoint;
 use crate::gate::evidence::State;
 use crate::gate::verdict::{Denial, Reason};
 use crate::judge::Asker;
@@ -49,48 +48,54 @@ pub fn router(registry: Arc<Registry>, names: &[String]) -> Router {
 }
 
 async fn review(FromState(door): FromState<Arc<Door>>, caller: Caller, request: Request) -> Response {
-    let body = match body(request.into_body(), kubernetes::BODY_BYTES_MAX).await {
-        Ok(body) => body,
-        Err(refusal) => return refusal,
-    };
-    match Review::read(&body) {
+    match read_review(request).await {
         Ok(review) => {
             let answers = door.answers("kubernetes", &caller, review.asked()).await;
             Json::<Value>(review.reply(&answers)).into_response()
         }
-        Err(error) => {
-            tracing::warn!("admission review denied unread: {error}");
-            (StatusCode::BAD_REQUEST, Json(kubernetes::reply_to_broken(&error))).into_response()
-        }
+        Err(refusal) => *refusal,
     }
 }
 
 async fn image(FromState(door): FromState<Arc<Door>>, caller: Caller, request: Request) -> Response {
-    let body = match body(request.into_body(), QUESTION_BYTES_MAX).await {
-        Ok(body) => body,
-        Err(refusal) => return refusal,
-    };
-    let problem =
-        |problem: String| (StatusCode::BAD_REQUEST, Json(Answer::undecided(problem))).into_response();
-    let question = match json::parse_object(&body) {
-        Ok(object) => serde_json::from_value::<ImageQuestion>(Value::Object(object)),
-        Err(error) => return problem(error.to_string()),
-    };
-    let asked = match question
-        .map_err(|error| error.to_string())
-        .and_then(|question| question.asked().map_err(|error| error.to_string()))
-    {
+    let asked = match read_question(request).await {
         Ok(asked) => asked,
-        Err(text) => return problem(text),
+        Err(refusal) => return *refusal,
     };
     let answer = door.answers("docker", &caller, std::slice::from_ref(&asked)).await.pop();
     Json(answer.unwrap_or_else(|| Answer::undecided("no answer"))).into_response()
 }
 
-async fn body(body: Body, bytes_max: usize) -> Result<Bytes, Response> {
+/// The review of an API server; else the response that denies it.
+pub(super) async fn read_review(request: Request) -> Result<Review, Box<Response>> {
+    let body = body(request.into_body(), kubernetes::BODY_BYTES_MAX).await?;
+    Review::read(&body).map_err(|error| {
+        tracing::warn!("admission review denied unread: {error}");
+        Box::new((StatusCode::BAD_REQUEST, Json(kubernetes::reply_to_broken(&error))).into_response())
+    })
+}
+
+/// The question of a plug-in; else the response that answers it with no.
+pub(super) async fn read_question(request: Request) -> Result<Asked, Box<Response>> {
+    let body = body(request.into_body(), QUESTION_BYTES_MAX).await?;
+    let question = match json::parse_object(&body) {
+        Ok(object) => serde_json::from_value::<ImageQuestion>(Value::Object(object)),
+        Err(error) => return Err(problem(error.to_string())),
+    };
+    let asked = question
+        .map_err(|error| error.to_string())
+        .and_then(|question| question.asked().map_err(|error| error.to_string()));
+    asked.map_err(problem)
+}
+
+fn problem(problem: String) -> Box<Response> {
+    Box::new((StatusCode::BAD_REQUEST, Json(Answer::undecided(problem))).into_response())
+}
+
+async fn body(body: Body, bytes_max: usize) -> Result<Bytes, Box<Response>> {
     to_bytes(body, bytes_max).await.map_err(|_| {
         let problem = format!("the request's body broke off, or is over the limit of {bytes_max} bytes");
-        (StatusCode::PAYLOAD_TOO_LARGE, Json(Answer::undecided(problem))).into_response()
+        Box::new((StatusCode::PAYLOAD_TOO_LARGE, Json(Answer::undecided(problem))).into_response())
     })
 }
 
@@ -101,12 +106,7 @@ impl Door {
         let all = async {
             for asked in asked {
                 let answer = self.answer(Asker { caller: caller.name(), door }, caller, asked).await;
-                let word = match &answer {
-                    Answer::Admitted { .. } => "admitted",
-                    Answer::Denied(_) => "denied",
-                    Answer::Undecided { .. } => "undecided",
-                };
-                tracing::info!(image.reference = %asked.image, caller = caller.name(), verdict = word, "admission");
+                tracing::info!(image.reference = %asked.image, caller = caller.name(), verdict = answer.word(), "admission");
                 answers.push(answer);
             }
         };
@@ -127,7 +127,7 @@ impl Door {
             let message =
                 format!("`{}` may not pull from `{repository}`, so nothing is told about it", caller.name());
             let next_step = "give the webhook or plug-in the credentials of an account that may pull there";
-            return denied(asked, Reason::new("registry", "admission", message, next_step));
+            return denied(asked, vec![Reason::new("registry", "admission", message, next_step)]);
         }
         let found = match self.find(asked) {
             Ok(found) => found,
@@ -138,15 +138,8 @@ impl Door {
             Found::Refused(denial) => return Answer::Denied(*denial),
             Found::Nothing => {
                 let message = format!("`{image}` is not in this registry");
-                return denied(
-                    asked,
-                    Reason::new(
-                        "state",
-                        "admission",
-                        message,
-                        "push and sign it, or check the name and digest",
-                    ),
-                );
+                let next_step = "push and sign it, or check the name and digest";
+                return denied(asked, vec![Reason::new("state", "admission", message, next_step)]);
             }
         };
         // A digest beside a tag wins, and then the tag says nothing.
@@ -194,8 +187,4 @@ enum Found {
     Nothing,
     Refused(Box<Denial>),
     Row(Box<ManifestRow>),
-}
-
-fn denied(asked: &Asked, reason: Reason) -> Answer {
-    Answer::Denied(Denial::new(asked.image.to_string(), Checkpoint::Admit, vec![reason]))
 }

@@ -9,14 +9,10 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt as _;
 
 use super::SourceUrl;
+use crate::download;
 
 /// Largest download, in bytes. The largest public feed has 250 MB.
 pub const DOWNLOAD_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
-/// Feeds move, but not in circles.
-const REDIRECTS_MAX: usize = 3;
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest silence between two pieces.
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest download altogether: a server that drips one byte a minute must not hold the round for ever.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 /// Longest validator that is stored and sent back.
@@ -90,8 +86,7 @@ pub struct Fetcher {
 }
 
 impl Fetcher {
-    /// A client that follows few redirects, never from https to http, and never decodes: a feed's own compression is
-    /// undone under the limits of [`super::intake`].
+    /// A client that never decodes: a feed's own compression is undone under the limits of [`super::intake`].
     ///
     /// # Errors
     ///
@@ -106,26 +101,7 @@ impl Fetcher {
     ///
     /// As [`Fetcher::new`].
     pub fn with_limit(bytes_max: u64) -> Result<Self, FetchError> {
-        // A second installation fails and changes nothing; the provider is the same everywhere in this program.
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let client = Client::builder()
-            .user_agent(concat!("portcullis/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::custom(|attempt| {
-                let secure = attempt.previous().iter().any(|url| url.scheme() == "https");
-                if attempt.previous().len() > REDIRECTS_MAX {
-                    attempt.error("too many redirects")
-                } else if secure && attempt.url().scheme() != "https" {
-                    attempt.error("a redirect leaves https")
-                } else {
-                    attempt.follow()
-                }
-            }))
-            .referer(false)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(READ_TIMEOUT)
-            .timeout(TOTAL_TIMEOUT)
-            .build()
-            .map_err(FetchError::Client)?;
+        let client = download::client().map_err(FetchError::Client)?;
         Ok(Self { client, bytes_max })
     }
 
@@ -147,7 +123,7 @@ impl Fetcher {
             url: url.to_string(),
             source: source.without_url(),
         };
-        let mut request = self.client.get(url.url());
+        let mut request = self.client.get(url.url()).timeout(TOTAL_TIMEOUT);
         if let Some(etag) = known.and_then(|known| known.etag.as_deref()) {
             request = request.header(IF_NONE_MATCH, etag);
         }

@@ -12,6 +12,9 @@ use scanner::advisory::{Builder, FeedError};
 pub const DOCUMENT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// Sum of all documents of one archive after unpacking, in bytes.
 pub const ARCHIVE_BYTES_MAX: u64 = 8 * 1024 * 1024 * 1024;
+/// The same of a tar archive, whose members are read one after the other: Red Hat's VEX documents of all years have some
+/// 30 GB.
+pub const TAR_BYTES_MAX: u64 = 64 * 1024 * 1024 * 1024;
 /// Most documents in one archive or folder; npm's feed has some 230 000.
 pub const DOCUMENTS_MAX: usize = 2_000_000;
 /// Deepest folder below the one named.
@@ -80,8 +83,8 @@ pub enum IntakeError {
     },
 }
 
-/// The feed files below a path, sorted: the path itself when it is a file, else every `*.json`, `*.jsonl`, `*.zip` and
-/// their compressed forms in the folder.
+/// The feed files below a path, sorted: the path itself when it is a file, else every `*.json`, `*.jsonl`, `*.csv`, `*.xml`,
+/// `*.tar`, `*.zip` and their compressed forms in the folder.
 ///
 /// # Errors
 ///
@@ -124,11 +127,12 @@ fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), 
 fn is_feed_name(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
     let name = name.strip_suffix(".zst").or_else(|| name.strip_suffix(".gz")).unwrap_or(&name);
-    [".json", ".jsonl", ".zip"].iter().any(|suffix| name.ends_with(suffix))
+    // `updateinfo.xml` is in most repositories `….updateinfo.xml`.
+    [".csv", ".json", ".jsonl", ".tar", ".xml", ".zip"].iter().any(|suffix| name.ends_with(suffix))
 }
 
-/// Adds one file: JSON, JSON lines, or a zip archive of such, packed by gzip or zstd or plain. What it is is found from
-/// its bytes, not from its name.
+/// Adds one file: a document, JSON lines, or a zip or tar archive of such, packed by gzip or zstd or plain. What it is is
+/// found from its bytes, not from its name.
 ///
 /// # Errors
 ///
@@ -145,15 +149,58 @@ pub fn add_file(builder: &mut Builder, source: &str, file: &Path) -> Result<Inta
         return add_zip(builder, source, dated, file);
     }
     let whole = io::Cursor::new(magic.clone()).chain(reader);
-    let bytes = if magic == [0x28, 0xb5, 0x2f, 0xfd] {
-        read_capped(zstd::Decoder::new(whole).map_err(read)?, file)?
+    let mut plain: Box<dyn Read> = if magic == [0x28, 0xb5, 0x2f, 0xfd] {
+        Box::new(zstd::Decoder::new(whole).map_err(read)?)
     } else if magic.starts_with(&[0x1f, 0x8b]) {
-        read_capped(flate2::read::MultiGzDecoder::new(whole), file)?
+        Box::new(flate2::read::MultiGzDecoder::new(whole))
     } else {
-        read_capped(whole, file)?
+        Box::new(whole)
     };
+    let mut start = Vec::new();
+    plain.by_ref().take(TAR_BLOCK_BYTES).read_to_end(&mut start).map_err(read)?;
+    let is_tar = start.get(257..262) == Some(b"ustar");
+    let plain = io::Cursor::new(start).chain(plain);
+    if is_tar {
+        return add_tar(builder, source, dated, file, plain);
+    }
+    let bytes = read_capped(plain, file)?;
     let mut intake = Intake::default();
     add_text(builder, source, dated, &file.display().to_string(), &bytes, &mut intake)?;
+    Ok(intake)
+}
+
+/// The first block of a tar archive, which bears its mark.
+const TAR_BLOCK_BYTES: u64 = 512;
+
+/// One document after the other, so that an archive of a quarter of a million (Red Hat's VEX) is never in memory.
+fn add_tar(
+    builder: &mut Builder,
+    source: &str,
+    dated: Option<i64>,
+    file: &Path,
+    reader: impl Read,
+) -> Result<Intake, IntakeError> {
+    let read = |source| IntakeError::Read { path: file.to_owned(), source };
+    let too_large = |max, unit| IntakeError::TooLarge { path: file.to_owned(), max, unit };
+    let mut archive = tar::Archive::new(reader.take(TAR_BYTES_MAX + 1));
+    let mut intake = Intake::default();
+    let mut total = 0_u64;
+    for (number, member) in archive.entries().map_err(read)?.enumerate() {
+        let member = member.map_err(read)?;
+        if number >= DOCUMENTS_MAX {
+            return Err(too_large(DOCUMENTS_MAX as u64, "documents"));
+        }
+        total = total.saturating_add(member.size()).saturating_add(TAR_BLOCK_BYTES);
+        if total > TAR_BYTES_MAX {
+            return Err(too_large(TAR_BYTES_MAX, "bytes"));
+        }
+        let name = member.path().map_err(read)?.to_string_lossy().into_owned();
+        if !member.header().entry_type().is_file() || !is_feed_name(Path::new(&name)) {
+            continue;
+        }
+        let bytes = read_capped(member, file)?;
+        add_text(builder, source, dated, &format!("{}!{name}", file.display()), &bytes, &mut intake)?;
+    }
     Ok(intake)
 }
 

@@ -254,6 +254,22 @@ fn folders_archives_and_packed_files_are_read_alike() {
     archive.write_all(osv("A-6", "left").as_bytes()).unwrap();
     archive.start_file("README.md", zip::write::SimpleFileOptions::default()).unwrap();
     write("all.zip", &archive.finish().unwrap().into_inner());
+    let mut tar = tar::Builder::new(Vec::new());
+    for (name, content) in
+        [("2026/tar.json", osv("A-7", "left")), ("2026/tar.json.asc", "a signature".to_owned())]
+    {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_cksum();
+        tar.append_data(&mut header, name, content.as_bytes()).unwrap();
+    }
+    write("all.tar.zst", &zstd::encode_all(&tar.into_inner().unwrap()[..], 1).unwrap());
+    write("epss.csv", b"cve,epss,percentile\nCVE-2026-0001,0.5,0.9\n");
+    write(
+        "updateinfo.xml",
+        br#"<updates><update type="security"><id>ELSA-2026-1</id><pkglist><collection><package name="a"
+        version="1" release="1.el9" arch="x86_64"/></collection></pkglist></update></updates>"#,
+    );
     write("notes.txt", b"not a feed");
 
     let mut builder = scanner::advisory::Builder::new();
@@ -263,7 +279,10 @@ fn folders_archives_and_packed_files_are_read_alike() {
     let out = folder.path().join("advisories");
     write_file(&out, &builder.finish(NOW).unwrap()).unwrap();
     let advisories = load(&out).unwrap();
-    assert_eq!(advisories.lookup(&Ecosystem::npm(), "left").unwrap().count(), 6);
+    assert_eq!(advisories.lookup(&Ecosystem::npm(), "left").unwrap().count(), 7);
+    let oracle = Ecosystem::from_osv("Oracle Linux:9").unwrap();
+    assert_eq!(advisories.lookup(&oracle, "a").unwrap().count(), 1);
+    assert_eq!(advisories.sources()[0].scored, 1);
 }
 
 #[test]
@@ -274,6 +293,31 @@ fn a_broken_document_stops_the_build_and_is_named() {
     let error = intake::add_file(&mut scanner::advisory::Builder::new(), "test", &file).unwrap_err();
     let IntakeError::Document { document, .. } = error else { panic!("{error:?}") };
     assert!(document.ends_with("feed.jsonl, line 2"), "{document}");
+}
+
+#[test]
+fn a_tar_archive_that_is_cut_short_or_broken_inside_stops_the_build() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("all.tar");
+    let archive = |content: &str| {
+        let mut tar = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_cksum();
+        tar.append_data(&mut header, "a.json", content.as_bytes()).unwrap();
+        tar.into_inner().unwrap()
+    };
+    let add = |bytes: &[u8]| {
+        std::fs::write(&file, bytes).unwrap();
+        intake::add_file(&mut scanner::advisory::Builder::new(), "test", &file)
+    };
+    let whole = archive(&osv("A-1", "left"));
+    assert_eq!(add(&whole).unwrap().advisories, 1);
+    // In the middle of the member's content.
+    assert!(add(&whole[..540]).is_err());
+    let broken = add(&archive("{\"id\":"));
+    let Err(IntakeError::Document { document, .. }) = broken else { panic!("{broken:?}") };
+    assert!(document.ends_with("all.tar!a.json"), "{document}");
 }
 
 #[test]

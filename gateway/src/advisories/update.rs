@@ -1,10 +1,8 @@
 //! One round over all sources, and the task that repeats it: fetch what is new, check it, build aside, swap.
 
 use std::collections::BTreeSet;
-use std::hash::{BuildHasher as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use scanner::advisory::{BuildError, Builder};
 use serde::{Deserialize, Serialize};
@@ -14,9 +12,7 @@ use super::fetch::{FetchError, Fetched, Fetcher, Validators};
 use super::intake::{self, IntakeError};
 use super::{AdvisoriesConfig, AdvisoryStore, SourceConfig, StoreError, replace};
 use crate::clock::Clock;
-
-/// First pause after a round in which a source failed; it doubles with each such round, up to the interval.
-const RETRY_FIRST: Duration = Duration::from_secs(60);
+use crate::rounds::{self, chain};
 
 /// Hears how a round goes on; for people who wait.
 pub type Progress<'a> = &'a (dyn Fn(Step<'_>) + Send + Sync);
@@ -310,7 +306,7 @@ pub fn spawn_updates(
             loop {
                 let outcome = update_once(&config, &store, &fetcher, clock.now(), &|_| {}).await;
                 failures = if tell(&outcome) { 0 } else { failures + 1 };
-                tokio::time::sleep(pause(config.interval, failures, jitter())).await;
+                tokio::time::sleep(rounds::pause(config.interval, failures)).await;
             }
         };
         tokio::select! {
@@ -339,46 +335,5 @@ fn tell(outcome: &Result<Round, UpdateError>) -> bool {
             tracing::error!(error = chain(error), "advisories not updated; those in use stay");
             false
         }
-    }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
-/// `jitter` is in 0..=1.
-fn pause(interval: Duration, failures: u32, jitter: f64) -> Duration {
-    let base = match failures {
-        0 => interval,
-        failures => RETRY_FIRST.saturating_mul(1 << (failures - 1).min(16)).min(interval),
-    };
-    base.mul_f64(0.75 + jitter.clamp(0.0, 1.0) / 4.0)
-}
-
-/// The standard library's hasher starts from the system's randomness; more is not needed to spread requests.
-fn jitter() -> f64 {
-    let random = std::hash::RandomState::new().build_hasher().finish();
-    f64::from(u32::try_from(random >> 32).unwrap_or(0)) / f64::from(u32::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn failures_wait_longer_each_time_but_never_longer_than_the_interval() {
-        let interval = Duration::from_secs(3_600);
-        for (failures, seconds) in
-            [(0, 3_600), (1, 60), (2, 120), (3, 240), (6, 1_920), (7, 3_600), (4_000, 3_600)]
-        {
-            assert_eq!(pause(interval, failures, 1.0), Duration::from_secs(seconds), "{failures} failures");
-            assert_eq!(pause(interval, failures, 0.0), Duration::from_secs(seconds).mul_f64(0.75));
-        }
-    }
-
-    #[test]
-    fn jitter_is_a_share() {
-        assert!((0.0..=1.0).contains(&jitter()));
     }
 }

@@ -1,4 +1,6 @@
-//! `portcullis advisories`: build, show and update the advisory file.
+//! `portcullis advisories`: build, show and update the advisory file, and hand it on by way of a registry.
+
+mod transfer;
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
@@ -20,7 +22,7 @@ use crate::advisories::{
 };
 use crate::clock::Clock;
 
-/// Build, show and update the advisory file.
+/// Build, show and update the advisory file; publish it in a registry, take it up from one.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -31,14 +33,16 @@ pub struct Args {
 enum Action {
     Build(BuildArgs),
     Info(InfoArgs),
+    Pull(transfer::PullArgs),
+    Push(transfer::PushArgs),
     Update(UpdateArgs),
 }
 
 /// Compile feeds from files and folders into one advisory file.
 #[derive(Debug, clap::Args)]
 struct BuildArgs {
-    /// A folder, a JSON document, JSON lines or a zip archive, plain or packed by gzip or zstd; `NAME=PATH` names the
-    /// source. May be repeated.
+    /// A folder, a JSON document, JSON lines, an `updateinfo.xml`, EPSS' CSV, a zip or tar archive of such, plain or packed
+    /// by gzip or zstd; `NAME=PATH` names the source. May be repeated.
     #[arg(long = "from", required = true, value_name = "[NAME=]PATH")]
     from: Vec<String>,
     /// The file to write; it is replaced in one step.
@@ -73,7 +77,7 @@ struct UpdateArgs {
     quiet: bool,
 }
 
-/// Runs one of the three.
+/// Runs one of them.
 ///
 /// # Errors
 ///
@@ -82,6 +86,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.action {
         Action::Build(args) => build(&args),
         Action::Info(args) => info(&args),
+        Action::Pull(args) => transfer::pull(&args).map(|()| ExitCode::from(EXIT_DONE)),
+        Action::Push(args) => transfer::push(&args).map(|()| ExitCode::from(EXIT_DONE)),
         Action::Update(args) => update(&args),
     }
 }
@@ -184,6 +190,9 @@ fn describe(advisories: &Advisories, now: i64) -> String {
         let covers = whole.map(|coverage| format!("{} ({})", coverage.ecosystem, coverage.packages));
         let covers: Vec<String> = covers.collect();
         let partly = source.coverage.iter().filter(|coverage| !coverage.whole).count();
+        let told = [(source.exploited, "exploited problems"), (source.scored, "problems with a prediction")];
+        let told = told.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+        let covers: Vec<String> = covers.into_iter().chain(told).collect();
         let mut covers = if covers.is_empty() { "nothing".to_owned() } else { covers.join(", ") };
         if partly > 0 {
             covers.push_str(&format!("; parts of {partly} more, which stay unknown"));

@@ -28,6 +28,7 @@ use crate::output::{CheckReport, Output, PlatformScan, SCHEMA, Word, render_unde
 use crate::policy_file;
 use crate::reference::ImageReference;
 use crate::source::{Image, Loaded, Location, Parts, Source, attestations, notary, signatures};
+use crate::trust;
 
 /// Check an image against a policy before it is pushed, released or run.
 #[derive(Debug, clap::Args)]
@@ -51,6 +52,9 @@ pub struct Args {
     /// How old such a statement may be.
     #[arg(long, value_name = "AGE", default_value = "90d", value_parser = humantime::parse_duration)]
     vex_max_age: Duration,
+    /// Where the trusted roots of the policy's `[[trust-root]]` sections are kept, as `portcullis trust update` keeps them.
+    #[arg(long, value_name = "FOLDER", default_value = "portcullis-data/trust")]
+    trust_dir: PathBuf,
     /// Which question to ask [default: push for files, release for images in a registry].
     #[arg(long, value_enum)]
     checkpoint: Option<Question>,
@@ -137,6 +141,7 @@ fn check(args: &Args) -> anyhow::Result<Answer> {
     for file in &args.vex {
         policy.state(stated(file, args.vex_max_age)?);
     }
+    let policy = trust::put_in(&policy, &args.trust_dir);
     let advisories = args.advisories.as_deref().map(read_advisories).transpose()?;
     let source = open(&args.image, &args.registry, &args.engine)?;
     let image = load(&source)?;

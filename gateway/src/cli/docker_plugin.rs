@@ -1,4 +1,5 @@
-//! `portcullis docker-plugin`: the Docker Engine asks it before every request; it asks the gateway about images.
+//! `portcullis docker-plugin`: the Docker Engine asks it before every request; it asks the gateway about images, or reads
+//! the gate's receipts.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,18 +10,23 @@ use reqwest::Url;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::UsageError;
+use super::receipt_trust::ReceiptArgs;
 use crate::admission::docker::LocalImages;
-use crate::admission::docker::plugin::{self, Password, PluginConfig};
+use crate::admission::docker::plugin::{self, AnswerSource, GatewayConfig, Password, PluginConfig};
+use crate::admission::receipts::Tags;
 use crate::telemetry::{self, LogConfig, LogFormat};
 
 /// Answer a Docker Engine's authorization questions (enable with `dockerd --authorization-plugin=portcullis`).
+///
+/// With `--gateway` alone the gateway answers. With `--receipt-key` alone the gate's receipts do, which are read from the
+/// registry that holds the image. With both the gateway answers, and the receipts when it cannot be reached.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Address of the gateway: `https://registry.example`.
-    #[arg(long, env = "PORTCULLIS_GATEWAY", value_name = "URL")]
-    gateway: Url,
+    #[arg(long, env = "PORTCULLIS_GATEWAY", value_name = "URL", required_unless_present = "receipt_key")]
+    gateway: Option<Url>,
     /// Account at the gateway that may pull what this host runs.
-    #[arg(long, value_name = "NAME", requires = "password_file")]
+    #[arg(long, value_name = "NAME", requires_all = ["password_file", "gateway"])]
     username: Option<String>,
     /// File with its password.
     #[arg(long, value_name = "FILE")]
@@ -31,7 +37,7 @@ pub struct Args {
     /// Where the engine looks for the plug-in; the file's name is the plug-in's name.
     #[arg(long, default_value = "/run/docker/plugins/portcullis.sock", value_name = "PATH")]
     socket: PathBuf,
-    /// How long the gateway may take before the answer is no.
+    /// How long the gateway, and then the registry with the receipts, may take before the answer is no.
     #[arg(long, default_value = "5s", value_parser = humantime::parse_duration)]
     deadline: Duration,
     /// Build host: let images be built, loaded, imported, tagged and committed. They still run only by an admitted digest,
@@ -41,6 +47,8 @@ pub struct Args {
     /// Ask a gateway on another machine without TLS. Whoever sits between can answer in its place.
     #[arg(long)]
     insecure_plain_http: bool,
+    #[command(flatten)]
+    receipts: ReceiptArgs,
 }
 
 /// Serves until SIGTERM or SIGINT.
@@ -69,16 +77,30 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn config(args: Args) -> anyhow::Result<PluginConfig> {
-    let host = args.gateway.host_str().unwrap_or_default();
+    // What is only brought in runs by digest alone, so a tag may be resolved.
+    let receipts = args.receipts.door(Tags::Resolved, args.deadline)?;
+    let local_images = if args.allow_local_images { LocalImages::Allowed } else { LocalImages::Denied };
+    let source = match (gateway(args)?, receipts) {
+        (Some(gateway), None) => AnswerSource::Gateway(gateway),
+        (Some(gateway), Some(receipts)) => AnswerSource::GatewayThenReceipts(gateway, receipts),
+        (None, Some(receipts)) => AnswerSource::Receipts(receipts),
+        (None, None) => return Err(UsageError("give --gateway, --receipt-key or both".to_owned()).into()),
+    };
+    Ok(PluginConfig { source, local_images })
+}
+
+fn gateway(args: Args) -> anyhow::Result<Option<GatewayConfig>> {
+    let Some(gateway) = args.gateway else { return Ok(None) };
+    let host = gateway.host_str().unwrap_or_default();
     let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
     let is_loopback = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
-    match args.gateway.scheme() {
+    match gateway.scheme() {
         "https" => {}
         "http" if is_loopback || args.insecure_plain_http => {}
         _ => {
             let message = format!(
                 "`--gateway`: expected https://… (http only for this machine), found scheme `{}` and host `{host}`",
-                args.gateway.scheme()
+                gateway.scheme()
             );
             return Err(UsageError(message).into());
         }
@@ -92,12 +114,10 @@ fn config(args: Args) -> anyhow::Result<PluginConfig> {
         (Some(name), Some(file)) => Some((name, Password(super::secret_input::line_of(file)?))),
         _ => None,
     };
-    let local_images = if args.allow_local_images { LocalImages::Allowed } else { LocalImages::Denied };
-    Ok(PluginConfig {
-        gateway: args.gateway,
+    Ok(Some(GatewayConfig {
+        address: gateway,
         credentials,
         certificate_authorities,
         deadline: args.deadline,
-        local_images,
-    })
+    }))
 }

@@ -285,7 +285,7 @@ fn trust_store(args: &Args) -> anyhow::Result<TrustStore> {
     Ok(TrustStore { identities: vouchers.into_iter().map(identity).collect(), ..TrustStore::default() })
 }
 
-fn by_key(file: &Path) -> anyhow::Result<(String, Vouches)> {
+pub(super) fn by_key(file: &Path) -> anyhow::Result<(String, Vouches)> {
     let shown = file.display();
     let pem = std::fs::read_to_string(file)
         .with_context(|| UsageError(format!("cannot read the public key `{shown}`")))?;

@@ -212,6 +212,20 @@ pub(super) const KEYS: &[Key] = &[
         "How often `[[advisories.sources]]` (each with `name` and `url`) are asked for news, at least a minute apart.",
     ),
     key(
+        "trust",
+        "dir",
+        Kind::Path,
+        None,
+        "Folder for the trusted roots that the policy's `[[trust-root]]` sections name. Default: `trust` in the data folder.",
+    ),
+    key(
+        "trust",
+        "interval",
+        Kind::Duration,
+        Some("6h"),
+        "How often their repositories are asked for news, at least a minute apart. What was fetched last counts until it ends, also after a restart without a network.",
+    ),
+    key(
         "receipts",
         "key",
         Kind::Path,

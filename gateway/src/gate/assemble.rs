@@ -9,8 +9,10 @@ use std::sync::Arc;
 use scanner::advisory::{Advisories, AdvisoryError};
 use scanner::explain::Explanation;
 use scanner::image::{Effectiveness, Layer};
+use scanner::inventory::Inventory;
 use scanner::layer::{Compression, LayerOutcome, LayerReport};
-use scanner::sbom::Inventory;
+use scanner::sbom;
+use serde::{Deserialize, Serialize};
 
 use super::evidence::{BaseImage, ImageFacts};
 use super::words::printable;
@@ -48,43 +50,81 @@ pub enum AssembleError {
     NotAnImage(String),
 }
 
-/// The facts of an image manifest. `configuration` is the config blob; `reports` belong to the layers in the manifest's
+/// What one runnable image is, whatever advisories say about it: what can be kept as long as the manifest is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageInventory {
+    /// What its layers and its configuration hold.
+    pub inventory: Inventory,
+    /// What the manifest and the configuration say of it.
+    pub traits: ImageTraits,
+}
+
+/// See [`ImageFacts`], which repeats them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageTraits {
+    user: String,
+    size: u64,
+    base: Option<BaseImage>,
+    diff_ids: Vec<String>,
+    problems: Vec<String>,
+}
+
+impl ImageInventory {
+    /// The facts with what `advisories` say.
+    pub fn judge(&self, advisories: Option<&Advisories>) -> ImageFacts {
+        let ImageTraits { user, size, base, diff_ids, problems } = self.traits.clone();
+        let scan = Arc::new(self.inventory.judge(advisories));
+        ImageFacts { scan, user, size, base, diff_ids, from_document: None, problems }
+    }
+}
+
+/// The inventory of an image manifest. `configuration` is the config blob; `reports` belong to the layers in the manifest's
 /// order, oldest first.
 ///
 /// # Errors
 /// See [`AssembleError`]; each is "could not decide", never a verdict.
+pub fn image_inventory(
+    manifest: &Manifest,
+    configuration: &[u8],
+    reports: &[Arc<LayerReport>],
+) -> Result<ImageInventory, AssembleError> {
+    let (layers, mut problems) = (checked(manifest, configuration, reports)?, Vec::new());
+    let parsed = Configuration::parse(configuration, &mut problems);
+    compare_layers(layers, reports, &parsed, &mut problems);
+    let instructions = parsed.instructions(layers.len());
+    let inventory = scanner::image::inventory(&stack(layers, reports, &instructions), configuration);
+    let traits = ImageTraits {
+        user: parsed.user,
+        size: layers.iter().fold(0, |sum, layer| sum.saturating_add(layer.size)),
+        base: base_image(&manifest.annotations),
+        diff_ids: parsed.diff_ids,
+        problems,
+    };
+    Ok(ImageInventory { inventory, traits })
+}
+
+/// The same with what `advisories` say.
+///
+/// # Errors
+/// As [`image_inventory`].
 pub fn image_facts(
     manifest: &Manifest,
     configuration: &[u8],
     reports: &[Arc<LayerReport>],
     advisories: Option<&Advisories>,
 ) -> Result<ImageFacts, AssembleError> {
-    let (layers, mut problems) = (checked(manifest, configuration, reports)?, Vec::new());
-    let parsed = Configuration::parse(configuration, &mut problems);
-    compare_layers(layers, reports, &parsed, &mut problems);
-    let instructions = parsed.instructions(layers.len());
-    let stack = stack(layers, reports, &instructions);
-    let scan = scanner::image::scan(&stack, configuration, advisories);
-    Ok(ImageFacts {
-        scan: Arc::new(scan),
-        user: parsed.user,
-        size: layers.iter().fold(0, |sum, layer| sum.saturating_add(layer.size)),
-        base: base_image(&manifest.annotations),
-        diff_ids: parsed.diff_ids,
-        from_document: None,
-        problems,
-    })
+    Ok(image_inventory(manifest, configuration, reports)?.judge(advisories))
 }
 
 /// The facts of a document that lists packages: its packages, and nothing else.
-pub fn document_facts(inventory: &Inventory, advisories: Option<&Advisories>) -> ImageFacts {
+pub fn document_facts(document: &sbom::Inventory, advisories: Option<&Advisories>) -> ImageFacts {
     ImageFacts {
-        scan: Arc::new(scanner::sbom::scan(inventory, advisories)),
+        scan: Arc::new(sbom::scan(document, advisories)),
         user: String::new(),
         size: 0,
         base: None,
         diff_ids: Vec::new(),
-        from_document: Some(inventory.format.clone()),
+        from_document: Some(document.format.clone()),
         problems: Vec::new(),
     }
 }

@@ -1,5 +1,6 @@
 //! The table of checks: which are asked at which checkpoint, and what each objects to.
 
+mod attack;
 mod attestation;
 mod base;
 mod image;
@@ -11,9 +12,12 @@ mod runtime;
 mod secret;
 mod signature;
 mod state;
+mod unexplained;
 mod unknown;
 mod vex;
 mod vulnerability;
+
+use std::collections::BTreeMap;
 
 use keys::revocation::Revocations;
 
@@ -23,7 +27,7 @@ use super::policy::{ApprovedBase, Exception, Level, Rule, When};
 use super::verdict::{LayerReference, Reason};
 use super::vex::NamedPackage;
 use super::words::printable;
-pub(super) use attestation::ends as attestations_end;
+pub(super) use attestation::{ask as ask_conditions, ends as attestations_end};
 pub(super) use unknown::tell as tell_unknown;
 
 /// One question about one image under one rule.
@@ -56,6 +60,7 @@ pub(super) struct ImageQuestion<'a> {
     facts: &'a ImageFacts,
     bases: &'a [ApprovedBase],
     platform: Option<&'a str>,
+    refused_since: &'a BTreeMap<String, i64>,
 }
 
 impl ImageQuestion<'_> {
@@ -93,13 +98,23 @@ pub(super) struct Objection {
     pub(super) package_name: Option<String>,
     /// That package as statements name it.
     pub(super) package: Option<NamedPackage>,
+    /// By what the state remembers it ([`super::evidence::finding_key`]): only of what a rule may give a grace.
+    pub(super) remembered_by: Option<String>,
     /// Neither an exception nor `enforce` softens it: state and kind are facts of the store, not matters of policy.
     pub(super) unconditional: bool,
 }
 
 impl Objection {
     fn new(level: Level, reason: Reason) -> Self {
-        Self { level, reason, names: Vec::new(), package_name: None, package: None, unconditional: false }
+        Self {
+            level,
+            reason,
+            names: Vec::new(),
+            package_name: None,
+            package: None,
+            remembered_by: None,
+            unconditional: false,
+        }
     }
 
     fn unconditional(self) -> Self {
@@ -125,12 +140,15 @@ impl Check<'_> {
 }
 
 /// Asked of every runnable image at every checkpoint.
-const IMAGE_CHECKS: [ImageCheck; 14] = [
+const IMAGE_CHECKS: [ImageCheck; 17] = [
     integrity::contradictions,
     integrity::unreadable_layers,
+    attack::engine,
     secret::secrets,
     vulnerability::findings,
+    vulnerability::unknown_marks,
     unknown::unjudged,
+    unexplained::programs,
     unknown::advisory_age,
     unknown::end_of_life,
     base::base_image,
@@ -179,18 +197,40 @@ pub(super) fn required<'a>(question: &Question<'a>) -> Vec<Check<'a>> {
     for (platform, facts) in images {
         let asked: &[ImageCheck] =
             if facts.from_document.is_some() { &DOCUMENT_CHECKS } else { &IMAGE_CHECKS };
-        for check in asked {
-            let image = ImageQuestion {
-                rule: question.rule,
-                as_of: question.evidence.as_of,
-                facts,
-                bases: question.bases,
-                platform,
-            };
-            checks.push(Check::Image(*check, image));
-        }
+        let image = |check: &ImageCheck| Check::Image(*check, image_question(question, platform, facts));
+        checks.extend(asked.iter().map(image));
     }
     checks
+}
+
+fn image_question<'a>(
+    question: &Question<'a>,
+    platform: Option<&'a str>,
+    facts: &'a ImageFacts,
+) -> ImageQuestion<'a> {
+    let Evidence { as_of, refused_since, .. } = question.evidence;
+    ImageQuestion {
+        rule: question.rule,
+        as_of: *as_of,
+        facts,
+        bases: question.bases,
+        platform,
+        refused_since,
+    }
+}
+
+/// A span of time as the clock counts it.
+pub(super) fn seconds(span: std::time::Duration) -> i64 {
+    i64::try_from(span.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// What is held against the vulnerabilities of the images in question.
+pub(super) fn vulnerabilities(question: &Question<'_>) -> Vec<Objection> {
+    let mut objections = Vec::new();
+    for (platform, facts) in images(&question.evidence.content) {
+        vulnerability::findings(&image_question(question, platform, facts), &mut objections);
+    }
+    objections
 }
 
 /// The runnable images in question, each with its platform where an index names one. Attestations inside an index

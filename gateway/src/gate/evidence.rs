@@ -1,9 +1,11 @@
 //! The facts weighed: no opinions here.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use keys::attestation::Attestations;
+use keys::attestation::{Attestations, VerifiedAttestation};
 use keys::verify::Verification;
+use scanner::finding::Finding;
 use scanner::report::ScanReport;
 
 use crate::records::notary::Learned;
@@ -28,12 +30,17 @@ pub struct Evidence {
     pub tag_is_signed: bool,
     /// What was stated about this digest or one of [`Evidence::parents`], of the types that the rule asks for.
     pub attestations: Attestations,
+    /// What the rule's conditions say of those statements, as far as they were asked already.
+    pub conditions: ConditionAnswers,
     /// What a collection of Notary v1 comes to, where the manifest is one.
     pub collection: Option<Standing>,
     /// What the records are to remember together with a verdict about this.
     pub learned: Vec<Learned>,
     /// Digests of indexes in this repository that list this manifest: a signature on one of them vouches for it too.
     pub parents: Vec<String>,
+    /// Since when, as a released image, it is refused for a finding, by [`finding_key`]; seconds since 1970-01-01 UTC. Only
+    /// gathered where the rule gives a grace.
+    pub refused_since: BTreeMap<String, i64>,
     /// Where it stands; [`State::Unknown`] for doors that ask without a store.
     pub state: State,
     /// Why it was withdrawn, where that is known.
@@ -59,9 +66,11 @@ impl Evidence {
             signatures: Verification::default(),
             tag_is_signed: false,
             attestations: Attestations::default(),
+            conditions: ConditionAnswers::default(),
             collection: None,
             learned: Vec::new(),
             parents: Vec::new(),
+            refused_since: BTreeMap::new(),
             state: State::Unknown,
             withdrawn_because: None,
             runtime: Runtime::default(),
@@ -74,6 +83,32 @@ impl Evidence {
             Some(tag) => format!("{}:{tag}@{}", self.repository, self.digest),
             None => format!("{}@{}", self.repository, self.digest),
         }
+    }
+}
+
+/// By what a finding is remembered: one problem in one version of one package.
+pub fn finding_key(finding: &Finding) -> String {
+    format!("{} {} {}", finding.id, finding.package.name, finding.package.version)
+}
+
+/// Answers of conditions about statements. A condition may take its time, and one question after another asks for the same:
+/// it is asked once, where that harms nobody ([`super::ask_conditions`]).
+#[derive(Clone, Debug, Default)]
+pub struct ConditionAnswers(BTreeMap<(String, String, String), Result<(), String>>);
+
+impl ConditionAnswers {
+    /// What the condition `source` said of a statement; `None`: it was not asked. A condition sees nothing of an image but
+    /// its repository, which is one and the same here, and the digest that the statement is about.
+    pub(super) fn find(&self, source: &str, about: &VerifiedAttestation) -> Option<&Result<(), String>> {
+        self.0.get(&Self::key(source, about))
+    }
+
+    pub(super) fn keep(&mut self, source: &str, about: &VerifiedAttestation, answer: Result<(), String>) {
+        self.0.insert(Self::key(source, about), answer);
+    }
+
+    fn key(source: &str, about: &VerifiedAttestation) -> (String, String, String) {
+        (source.to_owned(), about.digest().to_owned(), about.subject_digest().to_owned())
     }
 }
 
@@ -137,7 +172,7 @@ pub struct ImageFacts {
 }
 
 /// A base image as annotations claim it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct BaseImage {
     /// `docker.io/library/debian:12`.
     pub name: Option<String>,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::policy::{Enforcement, Level, Pin, Policy, Rule, User, When, format_bytes};
+use super::policy::{Enforcement, Level, Mark, Pin, Policy, Rule, Unexplained, User, When, format_bytes};
 use super::verdict::{Denial, Reason};
 use super::words::printable;
 
@@ -170,23 +170,41 @@ fn attestations(rule: &Rule) -> impl Iterator<Item = String> {
 }
 
 fn scan(rule: &Rule) -> Vec<String> {
-    let severity = |worst: &super::policy::Worst| {
-        let severity = format!("{:?}", worst.severity).to_lowercase();
-        if worst.fixable { format!("{severity} or worse with a fix") } else { format!("{severity} or worse") }
+    let told = |worst: &super::policy::Worst| {
+        let mark = match worst.mark {
+            Mark::Epss(probability) => format!("EPSS {probability} or more"),
+            Mark::KnownExploited => "known exploited".to_owned(),
+            Mark::Severity(severity) => format!("{} or worse", format!("{severity:?}").to_lowercase()),
+        };
+        if worst.fixable { format!("{mark} with a fix") } else { mark }
     };
-    let deny: Vec<String> = rule.scan.deny.iter().map(severity).collect();
+    let deny: Vec<String> = rule.scan.deny.iter().map(told).collect();
     let vulnerabilities =
         if deny.is_empty() { "ALL ACCEPTED".to_owned() } else { format!("denied: {}", deny.join(", ")) };
     let unknown = if rule.scan.unknown == Level::Deny { "denied" } else { "ACCEPTED with a warning" };
     let age = humantime::format_duration(rule.scan.max_advisory_age);
-    vec![
+    let grace = rule.scan.grace.map(humantime::format_duration);
+    let mut lines = vec![
         format!(
             "push: vulnerabilities {vulnerabilities}; unrated counts as {}",
             format!("{:?}", rule.scan.unrated).to_lowercase()
         ),
         format!("push: secrets: {}", word(rule.scan.secrets)),
         format!("push: what cannot be judged: {unknown}; advisories at most {age} old"),
-    ]
+    ];
+    lines.extend(grace.map(|grace| {
+        format!("pull, admit: what was released is served for {grace} after a vulnerability first refuses it")
+    }));
+    match rule.scan.unexplained {
+        Unexplained::Each(Level::Off) => {}
+        Unexplained::Each(level) => {
+            lines.push(format!("push: programs that nothing explains: {}", word(level)));
+        }
+        Unexplained::AtMost(share) => {
+            lines.push(format!("push: at most {share} of programs that nothing explains"));
+        }
+    }
+    lines
 }
 
 fn image(rule: &Rule) -> Vec<String> {
@@ -210,6 +228,7 @@ fn image(rule: &Rule) -> Vec<String> {
         ("setuid files", image.setuid),
         ("setgid files", image.setgid),
         ("world-writable files", image.world_writable),
+        ("what is aimed at the engine", image.attacks),
     ] {
         if level != Level::Off {
             lines.push(format!("push: {what}: {}", word(level)));

@@ -16,6 +16,7 @@ mod revocation;
 mod rule;
 mod signatures;
 mod starter;
+mod trust_root;
 mod values;
 mod vex;
 
@@ -27,7 +28,7 @@ use std::sync::Arc;
 
 use keys::revocation::Revocations;
 use keys::sigstore::TrustRoot;
-use keys::trust_store::{Identity, TrustStore};
+use keys::trust_store::{Identity, TrustStore, Vouches};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use toml::de::DeTable;
@@ -39,9 +40,12 @@ pub use pattern::{Pattern, PatternError};
 pub use reader::Mistake;
 use reader::{Mistakes, Place, Section};
 pub use register::ApprovedBase;
-pub use rule::{BaseRule, ImageRule, Pin, PinRule, Rule, RuntimeRule, ScanRule, User, Worst};
+pub use rule::{
+    BaseRule, ImageRule, Mark, Pin, PinRule, Rule, RuntimeRule, ScanRule, Unexplained, User, Worst,
+};
 pub use signatures::{ServedForm, SignatureRule, When};
 pub use starter::{STARTER_KEY_PATH, starter};
+pub use trust_root::{FetchedRoot, RootSource};
 pub use values::{Enforcement, Level, Share, format_bytes};
 pub use vex::exceptions as exceptions_of;
 
@@ -49,6 +53,9 @@ pub use vex::exceptions as exceptions_of;
 #[derive(Clone, Debug)]
 pub struct Policy {
     digest: String,
+    epoch: String,
+    root_sources: Vec<RootSource>,
+    roots: BTreeMap<String, FetchedRoot>,
     trust_store: TrustStore,
     identities: Vec<IdentitySummary>,
     rules: Vec<Rule>,
@@ -96,7 +103,12 @@ impl Policy {
             }
             return Err(PolicyErrors(mistakes.into_sorted()));
         }
-        let mut key_files = KeyFiles { read_file, digest: Sha256::new(), trust_roots: BTreeMap::new() };
+        let mut key_files = KeyFiles {
+            read_file,
+            digest: Sha256::new(),
+            trust_roots: BTreeMap::new(),
+            root_sources: Vec::new(),
+        };
         let policy = parse_document(document.get_ref(), &mut key_files, &mut mistakes);
         let mistakes = mistakes.into_sorted();
         if !mistakes.is_empty() {
@@ -104,12 +116,55 @@ impl Policy {
         }
         key_files.absorb(text.as_bytes());
         let digest = format!("sha256:{}", hex::encode(key_files.digest.finalize()));
-        Ok(Self { digest, ..policy })
+        Ok(Self { epoch: digest.clone(), digest, ..policy })
     }
 
-    /// `sha256:…` over the file and every key file it names: part of every verdict's key.
+    /// `sha256:…` over the file and every key file it names: what receipts and the log call it.
     pub fn digest(&self) -> &str {
         &self.digest
+    }
+
+    /// The digest, and each root that was put in with [`Self::with_roots`]: part of every kept verdict's key, so that none
+    /// outlives a root that it may rest on.
+    pub fn epoch(&self) -> &str {
+        &self.epoch
+    }
+
+    /// The trusted roots that are to be fetched.
+    pub fn root_sources(&self) -> &[RootSource] {
+        &self.root_sources
+    }
+
+    /// Those of them that are there.
+    pub fn roots(&self) -> &BTreeMap<String, FetchedRoot> {
+        &self.roots
+    }
+
+    /// The same policy with the roots as they are kept, by name. A root that is not there vouches for nobody.
+    #[must_use]
+    pub fn with_roots(&self, roots: BTreeMap<String, FetchedRoot>) -> Self {
+        let mut policy = self.clone();
+        if self.root_sources.is_empty() {
+            return policy;
+        }
+        for (identity, summary) in policy.trust_store.identities.iter_mut().zip(&policy.identities) {
+            if let (Vouches::Certificate(trust), Some(rests_on)) = (&mut identity.vouches, &summary.rests_on)
+            {
+                trust.anchors = rests_on.anchors(roots.get(&rests_on.source));
+            }
+        }
+        let mut epoch = Sha256::new();
+        epoch.update(&self.digest);
+        for source in &self.root_sources {
+            // A digest has no blank, so no two lists of roots give the same bytes.
+            let kept = roots.get(&source.name);
+            epoch.update(
+                kept.map_or(" none".to_owned(), |kept| format!(" {} {}", kept.root.digest(), kept.since)),
+            );
+        }
+        policy.epoch = format!("sha256:{}", hex::encode(epoch.finalize()));
+        policy.roots = roots;
+        policy
     }
 
     /// Who may vouch; what [`keys::verify::verify`] asks for.
@@ -167,6 +222,8 @@ impl Policy {
         #[derive(Serialize)]
         struct Effective<'a> {
             digest: &'a str,
+            #[serde(skip_serializing_if = "<[_]>::is_empty")]
+            trust_roots: &'a [RootSource],
             identities: &'a [IdentitySummary],
             rules: &'a [Rule],
             exceptions: &'a [Exception],
@@ -176,16 +233,10 @@ impl Policy {
             statements: &'a [Exception],
             revocations: &'a Revocations,
         }
-        let Self { digest, trust_store, identities, rules, exceptions, bases, statements } = self;
-        Effective {
-            digest,
-            identities,
-            rules,
-            exceptions,
-            bases,
-            statements,
-            revocations: &trust_store.revocations,
-        }
+        let Self { digest, root_sources: trust_roots, trust_store, identities, rules, exceptions, .. } = self;
+        let (bases, statements) = (&self.bases, &self.statements);
+        let revocations = &trust_store.revocations;
+        Effective { digest, trust_roots, identities, rules, exceptions, bases, statements, revocations }
     }
 }
 
@@ -195,6 +246,8 @@ struct KeyFiles<'a> {
     digest: Sha256,
     /// Parsed already, by path.
     trust_roots: BTreeMap<String, Arc<TrustRoot>>,
+    /// What identities may refer to.
+    root_sources: Vec<RootSource>,
 }
 
 impl KeyFiles<'_> {
@@ -218,6 +271,8 @@ fn parse_document(
     mistakes: &mut Mistakes<'_>,
 ) -> Policy {
     let mut root = Section::new(Place::whole_file(), document);
+    let source_sections = sections(&mut root, "trust-root", mistakes);
+    key_files.root_sources = trust_root::parse_all(source_sections, key_files, mistakes);
     let (mut identities, mut trust_store) = (Vec::new(), TrustStore::default());
     for section in sections(&mut root, "identity", mistakes) {
         if let Some((identity, summary)) = identity::parse(section, key_files, mistakes) {
@@ -253,7 +308,21 @@ fn parse_document(
     let documents = documents.into_iter().filter_map(|section| vex::parse(section, key_files, mistakes));
     let statements = documents.flatten().collect();
     root.finish(mistakes);
-    Policy { digest: String::new(), trust_store, identities, rules, exceptions, bases, statements }
+    let root_sources = std::mem::take(&mut key_files.root_sources);
+    let (digest, epoch) = (String::new(), String::new());
+    let roots = BTreeMap::new();
+    Policy {
+        digest,
+        epoch,
+        root_sources,
+        roots,
+        trust_store,
+        identities,
+        rules,
+        exceptions,
+        bases,
+        statements,
+    }
 }
 
 /// The tables of `[[key]]`.

@@ -1,6 +1,7 @@
 //! What the gate promises, as cases.
 
 mod attestation;
+mod evasion;
 mod fixture;
 mod properties;
 
@@ -8,9 +9,12 @@ use super::evidence::{BaseImage, Content, Evidence, IndexChild, Runtime, State};
 use super::verdict::Verdict;
 use super::*;
 use fixture::*;
-use scanner::finding::Severity;
+use scanner::finding::{Decimal, Epss, Exploited, Finding, Risk, Severity, Unfixed};
 use scanner::release::Support;
-use scanner::report::{PermissionFinding, PermissionKind, SecretFinding, Unknown, WastedPath};
+use scanner::report::{
+    AttackKind, Coverage, CoverageSum, EngineAttack, PermissionFinding, PermissionKind, SecretFinding,
+    Unknown, WastedPath,
+};
 
 /// The checks that refused; empty for "allow".
 fn refused(checkpoint: Checkpoint, evidence: &Evidence, policy: &Policy) -> Vec<String> {
@@ -115,6 +119,90 @@ fn no_matching_rule_means_deny() {
 }
 
 #[test]
+fn what_is_exploited_or_likely_to_be_refuses_whatever_its_severity() {
+    let exploited = Some(Exploited { since: 1_753_401_600, ransomware: true });
+    let epss = |probability| {
+        let share = |number| Decimal::new(number).unwrap();
+        Some(Epss { probability: share(probability), percentile: share(0.99) })
+    };
+    for (deny, risk, fix, denied) in [
+        ("known-exploited", Risk { exploited, ..Risk::default() }, None, true),
+        ("known-exploited-fixable", Risk { exploited, ..Risk::default() }, None, false),
+        ("known-exploited-fixable", Risk { exploited, ..Risk::default() }, Some("2"), true),
+        ("known-exploited", Risk { epss: epss(1.0), ..Risk::default() }, None, false),
+        ("epss-0.5", Risk { epss: epss(0.5), ..Risk::default() }, None, true),
+        ("epss-0.5", Risk { epss: epss(0.49999), ..Risk::default() }, None, false),
+        ("epss-0.5-fixable", Risk { epss: epss(0.9), ..Risk::default() }, None, false),
+        ("epss-0.5", Risk { exploited, ..Risk::default() }, None, false),
+        ("critical", Risk { exploited, epss: epss(1.0), ..Risk::default() }, None, false),
+    ] {
+        let rule = policy(&format!("scan = {{ deny = [\"{deny}\"] }}"));
+        let mut facts = clean();
+        let known = scan_mut(&mut facts);
+        let revision = known.advisories.as_mut().unwrap();
+        (revision.exploited, revision.scored) = (Some(NOW), Some(NOW));
+        known.findings.push(Finding { risk, ..finding("CVE-2026-0001", Severity::Low, fix) });
+        let expected: &[&str] = if denied { &["vulnerability"] } else { &[] };
+        check(&signed(facts), &rule, [expected; 4]);
+    }
+}
+
+#[test]
+fn a_refusal_tells_since_when_and_how_likely_a_problem_is_used() {
+    let rule = policy("scan = { deny = [\"known-exploited\"] }");
+    let share = |number| Decimal::new(number).unwrap();
+    let risk = Risk {
+        exploited: Some(Exploited { since: 1_753_401_600, ransomware: true }),
+        epss: Some(Epss { probability: share(0.94), percentile: share(0.999) }),
+        ..Risk::default()
+    };
+    let unfixed = Some(Unfixed::Elsewhere { version: "2~esm1".to_owned(), channel: "Ubuntu Pro".to_owned() });
+    let mut facts = clean();
+    scan_mut(&mut facts).advisories.as_mut().unwrap().exploited = Some(NOW);
+    let found = Finding { risk, unfixed, ..finding("CVE-2026-0001", Severity::Low, None) };
+    scan_mut(&mut facts).findings.push(found);
+    let Verdict::Deny(denial) = decide(Checkpoint::Push, &signed(facts), &rule) else { panic!("allowed") };
+    let reason = &denial.reasons[0];
+    assert_eq!(
+        reason.message,
+        "low CVE-2026-0001 in openssl 3.0.1, known exploited since 2025-07-25 (by ransomware), EPSS 0.94 (percentile 0.999), \
+         fixed in 2~esm1 of Ubuntu Pro only"
+    );
+    assert!(reason.next_step.starts_with("build with packages of Ubuntu Pro"), "{}", reason.next_step);
+    let json = serde_json::to_value(reason).unwrap();
+    assert_eq!((&json["exploited_since"], &json["epss"]), (&"2025-07-25".into(), &0.94.into()));
+}
+
+#[test]
+fn a_rule_that_asks_what_the_advisories_do_not_hold_is_not_satisfied() {
+    for (deny, exploited, scored, known) in [
+        ("known-exploited", None, Some(NOW), false),
+        ("epss-0.1", Some(NOW), None, false),
+        ("known-exploited", Some(NOW), None, true),
+        ("epss-0.1", None, Some(NOW), true),
+        ("critical", None, None, true),
+    ] {
+        let rule = policy(&format!("scan = {{ deny = [\"{deny}\"] }}"));
+        let mut facts = clean();
+        let revision = scan_mut(&mut facts).advisories.as_mut().unwrap();
+        (revision.exploited, revision.scored) = (exploited, scored);
+        let expected: &[&str] = if known { &[] } else { &["unknown"] };
+        check(&signed(facts), &rule, [expected; 4]);
+    }
+}
+
+#[test]
+fn a_probability_is_a_share_of_one() {
+    for word in
+        ["epss-0", "epss-1.1", "epss-", "epss-50%", "epss-NaN", "exploited", "known-exploited-", "epss--1"]
+    {
+        let text = policy_text().replace("enforce", &format!("scan = {{ deny = [\"{word}\"] }}\nenforce"));
+        let mistakes = Policy::parse(&text, &|_| Ok(Vec::new())).expect_err(word).to_string();
+        assert!(mistakes.contains(&format!("`{word}` is no severity")), "{mistakes}");
+    }
+}
+
+#[test]
 fn vulnerabilities_are_weighed_by_severity_and_fix() {
     let cases = [
         (Severity::Critical, None, true),
@@ -149,6 +237,9 @@ fn whatever_could_not_be_judged_refuses() {
             "unknown",
         ),
         (Unknown::UnidentifiedPackage { package: "a 1".to_owned() }, "unknown"),
+        (Unknown::MisplacedDatabase { path: "a".to_owned(), layer: 0 }, "unknown"),
+        (Unknown::UnlistedSystem { path: "a".to_owned(), layer: 0 }, "unknown"),
+        (Unknown::HiddenPackages { path: "a".to_owned(), layer: 0, problem: "b".to_owned() }, "unknown"),
         (Unknown::UnreadableLayer { layer: 0, problem: "path escapes".to_owned() }, "integrity"),
     ];
     let accepting = policy_text() + "scan = { unknown = \"accept-unsafe\" }\n";
@@ -160,6 +251,63 @@ fn whatever_could_not_be_judged_refuses() {
         let expected: &[&str] = if expected == "integrity" { &["integrity"] } else { &[] };
         check(&signed(facts), &parse(&accepting), [expected; 4]);
     }
+}
+
+#[test]
+fn what_is_aimed_at_the_engine_refuses_unless_the_policy_says_otherwise() {
+    let mut facts = clean();
+    let attack = |kind, place: &str, layer| EngineAttack {
+        kind,
+        place: place.to_owned(),
+        layer,
+        problem: "x".to_owned(),
+    };
+    scan_mut(&mut facts).attacks = vec![
+        attack(AttackKind::ReservedLabel, "config.Labels[a]", None),
+        attack(AttackKind::DeviceNode, "dev/sda", Some(1)),
+    ];
+    let evidence = signed(facts);
+    check(&evidence, &policy(""), [&["attack"]; 4]);
+    let Verdict::Deny(denial) = decide(Checkpoint::Push, &evidence, &policy("")) else { panic!("admitted") };
+    let told = denial.message(4096);
+    assert!(told.contains("`config.Labels[a]`: x (as in CVE-2026-53488); remove the label"), "{told}");
+    assert!(
+        told.contains("`dev/sda`: x (layer 1: `RUN apt-get install -y openssl`); remove the device"),
+        "{told}"
+    );
+    for (word, denied) in [("deny", true), ("warn", false), ("off", false)] {
+        let text = policy_text() + &format!("image = {{ attacks = \"{word}\" }}\n");
+        let expected: &[&str] = if denied { &["attack"] } else { &[] };
+        check(&evidence, &parse(&text), [expected; 4]);
+    }
+}
+
+#[test]
+fn unexplained_programs_refuse_past_the_limit() {
+    let class = |files, bytes| CoverageSum { files, bytes };
+    let mut facts = clean();
+    scan_mut(&mut facts).coverage = Coverage {
+        owned: class(9, 900),
+        modified: class(1, 40),
+        unexplained: class(1, 60),
+        ..Coverage::default()
+    };
+    let cases = [
+        ("deny", true),
+        ("warn", false),
+        ("off", false),
+        ("10%", false),
+        ("9.99%", true),
+        ("100B", false),
+        ("99B", true),
+    ];
+    for (word, denied) in cases {
+        let text = policy_text() + &format!("scan = {{ unexplained = \"{word}\" }}\n");
+        let expected: &[&str] = if denied { &["unexplained"] } else { &[] };
+        check(&signed(facts.clone()), &parse(&text), [expected; 4]);
+        check(&signed(clean()), &parse(&text), [&[]; 4]);
+    }
+    check(&signed(facts), &policy(""), [&[]; 4]);
 }
 
 #[test]
@@ -480,6 +628,7 @@ fn a_policy_explains_itself() {
       push: vulnerabilities denied: critical or worse, high or worse with a fix; unrated counts as high
       push: secrets: denied
       push: what cannot be judged: denied; advisories at most 7days old
+      push: what is aimed at the engine: denied
       admit: privileged containers: denied
       admit: containers without AppArmor: denied
       admit: binding paths of the host: warned about

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use scanner::finding::Severity;
+use scanner::finding::{Decimal, Severity};
 use serde::{Deserialize, Serialize};
 
 use super::Checkpoint;
@@ -124,6 +124,12 @@ pub struct Reason {
     /// The version that fixes it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub fix: Option<String>,
+    /// The day since which the problem is known to be used in attacks: `2026-01-31`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub exploited_since: Option<String>,
+    /// How likely it is to be used (EPSS), 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub epss: Option<Decimal>,
     /// What to do now.
     pub next_step: String,
     /// Who waived it, until when and why: then it is a warning.
@@ -132,16 +138,19 @@ pub struct Reason {
 }
 
 /// Every check, worst first: reasons are told in this order.
-pub const CHECKS: [&str; 24] = [
+pub const CHECKS: [&str; 27] = [
     "registry",
     "rule",
     "state",
     "content",
     "integrity",
     "signature",
+    "receipt",
+    "attack",
     "secret",
     "vulnerability",
     "unknown",
+    "unexplained",
     "advisory-age",
     "end-of-life",
     "privileged",
@@ -172,6 +181,8 @@ impl Reason {
             package: None,
             finding: None,
             fix: None,
+            exploited_since: None,
+            epss: None,
             next_step: next_step.into(),
             waived: None,
         }

@@ -50,7 +50,7 @@ impl Judge {
             let subject = Subject { digest, repository: &evidence.repository };
             let mut verifier = Verifier::new(subject, policy.trust_store(), evidence.as_of);
             // What is no attestation may yet be a signature: the two are remembered apart.
-            let place = (format!("{} attestation", policy.digest()), repository.to_owned(), digest.clone());
+            let place = (format!("{} attestation", policy.epoch()), repository.to_owned(), digest.clone());
             let manifests = candidates(connection, repository, digest, cosign::attestation_tag(digest))?;
             let (open, refused) = self.refused.sift(&place, manifests, evidence.as_of);
             for (manifest, reason) in refused.into_iter().filter(|(_, reason)| !reason.is_empty()) {

@@ -8,9 +8,10 @@ use keys::notary::COLLECTION_TYPE;
 use rusqlite::Connection;
 use scanner::layer::{ANALYZER, LayerOutcome, LayerReport};
 
-use super::{Basis, Judge, JudgeError};
+use super::{Basis, Judge, JudgeError, inventories};
 use crate::digest::Digest;
-use crate::gate::assemble::image_facts;
+use crate::gate::ask_conditions;
+use crate::gate::assemble::image_inventory;
 use crate::gate::evidence::{Content, Evidence, ImageFacts, IndexChild};
 use crate::ingest::walk_stored;
 use crate::manifest::{self, Descriptor, Kind, Manifest};
@@ -73,6 +74,7 @@ impl Judge {
         {
             self.judge_collection(connection, repository, &mut evidence, basis)?;
         }
+        ask_conditions(&mut evidence, &basis.policy);
         Ok(evidence)
     }
 
@@ -89,7 +91,8 @@ impl Judge {
             .map_err(|source| JudgeError::Manifest { digest: digest.to_owned(), source })
     }
 
-    fn content(
+    /// What a manifest is, and what the advisories say of it.
+    pub(super) fn content(
         &self,
         connection: &Connection,
         manifest: &Manifest,
@@ -98,6 +101,9 @@ impl Judge {
         match &manifest.kind {
             Kind::Artifact { .. } => Ok(artifact(manifest)),
             Kind::Image { config, layers } => {
+                if let Some(facts) = self.kept_facts(connection, &manifest.digest, basis)? {
+                    return Ok(Content::Image(facts));
+                }
                 let reports = layers
                     .iter()
                     .map(|layer| self.report(connection, layer).map(Arc::new))
@@ -126,6 +132,23 @@ impl Judge {
         Ok(IndexChild { digest: child.digest.clone(), platform, content })
     }
 
+    /// The facts of an image that was looked at before: no layer's report is read again.
+    fn kept_facts(
+        &self,
+        connection: &Connection,
+        digest: &str,
+        basis: &Basis,
+    ) -> Result<Option<ImageFacts>, JudgeError> {
+        let revision = basis.revision();
+        if let Some(facts) = self.facts.find(digest, revision.as_deref()) {
+            return Ok(Some(facts));
+        }
+        let Some(kept) = inventories::find(connection, digest)? else { return Ok(None) };
+        let facts = kept.judge(basis.advisories.as_deref());
+        self.facts.keep(digest.to_owned(), revision, facts.clone());
+        Ok(Some(facts))
+    }
+
     fn image(
         &self,
         manifest: &Manifest,
@@ -133,14 +156,12 @@ impl Judge {
         reports: &[Arc<LayerReport>],
         basis: &Basis,
     ) -> Result<ImageFacts, JudgeError> {
-        let revision = basis.revision();
-        if let Some(facts) = self.facts.find(&manifest.digest, revision.as_deref()) {
-            return Ok(facts);
-        }
         let configuration = self.read_blob(&config.digest, CONFIG_BYTES_MAX)?;
-        let facts = image_facts(manifest, &configuration, reports, basis.advisories.as_deref())
+        let inventory = image_inventory(manifest, &configuration, reports)
             .map_err(|source| JudgeError::Assemble { digest: manifest.digest.clone(), source })?;
-        self.facts.keep(manifest.digest.clone(), revision, facts.clone());
+        self.keep_made(&manifest.digest, &inventory);
+        let facts = inventory.judge(basis.advisories.as_deref());
+        self.facts.keep(manifest.digest.clone(), basis.revision(), facts.clone());
         Ok(facts)
     }
 

@@ -9,10 +9,10 @@ use super::{Basis, Judge, JudgeError, denial_of};
 use crate::decisions::Decision;
 use crate::gate::evidence::{Content, Evidence, Runtime, State};
 use crate::gate::verdict::Verdict;
-use crate::gate::{Checkpoint, decide};
+use crate::gate::{Checkpoint, decide, newly_refused};
 use crate::records::manifests::ManifestRow;
 use crate::records::verdicts::{self, VerdictRow};
-use crate::records::{RecordError, notary as seen, withdrawals};
+use crate::records::{RecordError, notary as seen, refused_since, withdrawals};
 
 /// Who wants to run an image.
 #[derive(Clone, Copy, Debug)]
@@ -109,7 +109,7 @@ impl Judge {
             }
             said_until = answer.until;
         }
-        let (policy, now) = (basis.policy.digest(), self.clock.now());
+        let (policy, now) = (basis.policy.epoch(), self.clock.now());
         let judged = self
             .records
             .read(|connection| verdicts::find(connection, repository, &row.digest, policy, now))?;
@@ -124,7 +124,7 @@ impl Judge {
                     serde_json::from_str(&text).map_err(|_| RecordError::Malformed { what: "denial" })?;
                 return Ok(Answer { verdict: Verdict::Deny(denial), until });
             }
-            Some(_) | None => self.weigh(repository, row, basis).await?,
+            Some(_) | None => self.weigh_released(repository, row, basis).await?,
         };
         let weighed = !matches!(evidence.content, Content::Judged);
         evidence.tag = tag.map(str::to_owned);
@@ -134,7 +134,7 @@ impl Judge {
         let verdict = decide(checkpoint, &evidence, &basis.policy);
         self.count(checkpoint, denial_of(&verdict));
         if weighed {
-            until = self.keep_verdict(repository, &evidence, basis).await?;
+            until = self.keep_verdict(repository, &evidence, basis).await?.until;
             self.renew_in_background(repository, evidence, basis);
         }
         // What we say of an image is asked for again when the image is.
@@ -142,22 +142,37 @@ impl Judge {
         Ok(Answer { verdict, until })
     }
 
-    /// Keeps the release verdict of an image that was released under another policy, and logs it. Gives the moment until
-    /// which it holds.
-    async fn keep_verdict(
+    /// Weighs what is released. What it is refused for from now on is dated now, where the rule gives a grace.
+    pub(super) async fn weigh_released(
+        self: &Arc<Self>,
+        repository: &str,
+        row: &ManifestRow,
+        basis: &Basis,
+    ) -> Result<Evidence, JudgeError> {
+        let mut evidence = self.weigh(repository, row, basis).await?;
+        let known = |connection: &Connection| refused_since::of(connection, repository, &row.digest);
+        evidence.refused_since = self.records.read(known)?;
+        let new = newly_refused(&evidence, &basis.policy);
+        evidence.refused_since.extend(new.into_iter().map(|finding| (finding, evidence.as_of)));
+        Ok(evidence)
+    }
+
+    /// Keeps the release verdict of an image that is released, and logs it where it says something new.
+    pub(super) async fn keep_verdict(
         &self,
         repository: &str,
         evidence: &Evidence,
         basis: &Basis,
-    ) -> Result<Option<i64>, JudgeError> {
+    ) -> Result<VerdictRow, JudgeError> {
         let verdict = decide(Checkpoint::Release, evidence, &basis.policy);
         let asked = Asked { caller: "policy", checkpoint: Checkpoint::Release };
         let entry = Self::entry(asked, evidence, &verdict, basis);
         let denial = denial_of(&verdict).and_then(|denial| serde_json::to_string(denial).ok());
         let (held, digest, now) = (repository.to_owned(), evidence.digest.clone(), self.clock.now());
         let kept = VerdictRow { denial, ..basis.verdict_row(evidence) };
-        let until = kept.until;
+        let answer = kept.clone();
         let learned = evidence.learned.clone();
+        let since = now_refused(evidence);
         self.records
             .write(repository, move |connection| -> Result<(), JudgeError> {
                 if !seen::remember(connection, &learned)? {
@@ -165,15 +180,17 @@ impl Judge {
                 }
                 let before = verdicts::find(connection, &held, &digest, &kept.policy, now)?;
                 verdicts::put(connection, &held, &digest, &kept, now)?;
+                refused_since::remember(connection, &held, &digest, &since, entry.at)?;
                 // Said before: a denial that is asked for again and again must not swell the log.
-                if before.is_some() { Ok(()) } else { Ok(log::append(connection, entry)?) }
+                let is_said = before.is_some_and(|before| before.denial == kept.denial) && since.is_empty();
+                if is_said { Ok(()) } else { Ok(log::append(connection, entry)?) }
             })
             .await?;
-        Ok(until)
+        Ok(answer)
     }
 
     /// A receipt names the policy that its image was judged by, and that has just changed.
-    fn renew_in_background(self: &Arc<Self>, repository: &str, evidence: Evidence, basis: &Basis) {
+    pub(super) fn renew_in_background(self: &Arc<Self>, repository: &str, evidence: Evidence, basis: &Basis) {
         if self.issuer.is_some()
             && matches!(decide(Checkpoint::Release, &evidence, &basis.policy), Verdict::Allow(_))
         {
@@ -191,4 +208,10 @@ impl Judge {
         }
         Ok(evidence)
     }
+}
+
+/// What the image is refused for since the moment it was weighed at.
+fn now_refused(evidence: &Evidence) -> Vec<String> {
+    let now = evidence.refused_since.iter().filter(|(_, since)| **since == evidence.as_of);
+    now.map(|(finding, _)| finding.clone()).collect()
 }

@@ -194,7 +194,7 @@ impl Judge {
         let find = |connection: &Connection| manifests::find(connection, repository, digest);
         let Some(row) = self.records.read(find)? else { return Ok(()) };
         let now = self.clock.now();
-        let policy = self.policy_digest().to_string();
+        let policy = self.policy.load().digest().to_owned();
         let answer = self.pull(repository, None, &row).await?;
         if matches!(answer.verdict, Verdict::Allow(_)) {
             let verifier = issuer.config.verifier.clone();

@@ -40,7 +40,7 @@ impl Judge {
         for digest in std::iter::once(&evidence.digest).chain(&evidence.parents) {
             let subject = Subject { digest, repository: &evidence.repository };
             let mut verifier = Verifier::new(subject, policy.trust_store(), evidence.as_of);
-            let place = (policy.digest().to_owned(), repository.to_owned(), digest.clone());
+            let place = (policy.epoch().to_owned(), repository.to_owned(), digest.clone());
             let manifests = candidates(connection, repository, digest, cosign::legacy_tag(digest))?;
             let (open, refused) = self.refused.sift(&place, manifests, evidence.as_of);
             for (manifest, reason) in refused.into_iter().filter(|(_, reason)| !reason.is_empty()) {

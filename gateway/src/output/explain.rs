@@ -228,7 +228,7 @@ fn package(text: &mut String, story: &PackageStory) {
         let _ = writeln!(text, "  owner       {}", show(owner));
     }
     for asked in &story.asked {
-        let ecosystem = story.ecosystem.as_deref().unwrap_or_default();
+        let ecosystem = &asked.ecosystem;
         let (name, version) = (show(&asked.name), show(&asked.version));
         let _ = writeln!(text, "  asked       {ecosystem} about {name}, version {version}");
     }
@@ -265,7 +265,10 @@ fn told_by(text: &mut String, advisory: &AdvisoryStory) {
         let _ =
             writeln!(text, "              {}", printable(&compared(&advisory.version, comparison), TEXT_MAX));
     }
-    if advisory.compared.is_empty() {
+    if advisory.superseded {
+        let _ =
+            writeln!(text, "              not asked: an earlier channel, or the package's own name, decides");
+    } else if advisory.compared.is_empty() {
         let _ = writeln!(
             text,
             "              it lists versions, and {} is none",

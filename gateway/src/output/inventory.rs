@@ -39,8 +39,14 @@ pub(super) fn hides_packages(unknown: &[Unknown]) -> bool {
         matches!(
             unknown,
             Unknown::BrokenDatabase { .. }
+                | Unknown::DeletedDatabase { .. }
+                | Unknown::HiddenPackages { .. }
                 | Unknown::IncompleteDocument { .. }
+                | Unknown::LinkedDatabase { .. }
+                | Unknown::MisplacedDatabase { .. }
                 | Unknown::NothingRecognised
+                | Unknown::ShortenedDatabase { .. }
+                | Unknown::UnlistedSystem { .. }
                 | Unknown::UnreadableExecutable { .. }
                 | Unknown::UnreadableLayer { .. }
                 | Unknown::UnsupportedDatabase { .. }

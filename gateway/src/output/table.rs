@@ -56,12 +56,13 @@ fn inventory(scan: &PlatformScan) -> String {
     let platform =
         scan.platform.as_ref().map_or_else(String::new, |platform| format!("{} ", printable(platform, 60)));
     format!(
-        "contents    {platform}{}: {} layers, {} packages, {} findings, {} secrets, {:.1} % wasted",
+        "contents    {platform}{}: {} layers, {} packages, {} findings, {} secrets, {} unexplained programs, {:.1} % wasted",
         printable(system, 80),
         report.layers.len(),
         report.packages.len(),
         report.findings.len(),
         report.secrets.len(),
+        report.coverage.unanswered().files,
         report.waste.ratio() * 100.0
     )
 }
@@ -116,9 +117,9 @@ fn table(reasons: &[&Reason], width: u16) -> Table {
     for reason in reasons {
         let cell = |text: Option<&str>| text.map_or_else(|| "-".to_owned(), |text| printable(text, CELL_MAX));
         let severity = reason.severity.map(|severity| format!("{severity:?}").to_lowercase());
-        // With the package beside it, the finding's name says all.
+        // With the package beside it, the finding's name says all, but for how urgent it is.
         let what = match (&reason.finding, &reason.package) {
-            (Some(finding), Some(_)) => finding,
+            (Some(finding), Some(_)) => &urgent(finding, reason),
             _ => &reason.message,
         };
         table.add_row([
@@ -130,4 +131,11 @@ fn table(reasons: &[&Reason], width: u16) -> Table {
         ]);
     }
     table
+}
+
+/// `CVE-2026-0001, exploited since 2026-01-31, EPSS 0.94`.
+fn urgent(finding: &str, reason: &Reason) -> String {
+    let exploited = reason.exploited_since.as_ref().map(|day| format!(", exploited since {day}"));
+    let epss = reason.epss.map(|epss| format!(", EPSS {epss}"));
+    format!("{finding}{}{}", exploited.unwrap_or_default(), epss.unwrap_or_default())
 }

@@ -38,13 +38,17 @@ fn manifest_row(row: &Row<'_>) -> rusqlite::Result<ManifestRow> {
         annotations: row.get(3)?,
         size: row.get(4)?,
         subject: row.get(5)?,
-        state: match state.as_str() {
-            "released" => State::Released,
-            "withdrawn" => State::Withdrawn,
-            _ => State::Staged,
-        },
+        state: state_of(&state),
         waiting: row.get(7)?,
     })
+}
+
+fn state_of(name: &str) -> State {
+    match name {
+        "released" => State::Released,
+        "withdrawn" => State::Withdrawn,
+        _ => State::Staged,
+    }
 }
 
 /// A manifest of a repository.
@@ -172,6 +176,7 @@ pub(crate) fn remove(connection: &Connection, repository: &str, digest: &str) ->
     let sql = "DELETE FROM manifest_bytes WHERE digest = ?1
                AND NOT EXISTS (SELECT 1 FROM manifests m WHERE m.digest = manifest_bytes.digest)";
     connection.prepare_cached(sql)?.execute([digest])?;
+    super::inventories::forget_unheld(connection, digest)?;
     Ok(gone)
 }
 
@@ -343,6 +348,41 @@ pub fn parents(connection: &Connection, repository: &str, digest: &str) -> Resul
     let mut statement = connection.prepare_cached(sql)?;
     let rows = statement.query_map([repository, digest], |row| row.get(0))?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Indexes of any repository that list `digest`.
+///
+/// # Errors
+/// When the database fails.
+pub fn listed_by(connection: &Connection, digest: &str) -> Result<Vec<String>, RecordError> {
+    let sql = "SELECT DISTINCT r.digest FROM manifests m
+               JOIN manifest_refs r ON r.repository = m.repository AND r.target = m.digest
+               WHERE m.digest = ?1 AND r.kind = 'manifest'";
+    let mut statement = connection.prepare_cached(sql)?;
+    Ok(statement.query_map([digest], |row| row.get(0))?.collect::<Result<_, _>>()?)
+}
+
+/// Where a manifest is stored, in the order of repositories: the repository, its state there, and its tags.
+///
+/// # Errors
+/// When the database fails.
+pub fn places(
+    connection: &Connection,
+    digest: &str,
+) -> Result<Vec<(String, State, Vec<String>)>, RecordError> {
+    let sql = "SELECT repository, state FROM manifests WHERE digest = ?1 ORDER BY repository";
+    let mut statement = connection.prepare_cached(sql)?;
+    let places = statement.query_map([digest], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?;
+    let sql = "SELECT tag FROM tags WHERE repository = ?1 AND coalesce(released, staged) = ?2 ORDER BY tag";
+    let mut statement = connection.prepare_cached(sql)?;
+    places
+        .map(|place| {
+            let (repository, state): (String, _) = place?;
+            let tags = statement.query_map([repository.as_str(), digest], |row| row.get(0))?;
+            let tags = tags.collect::<Result<_, _>>()?;
+            Ok((repository, state_of(&state), tags))
+        })
+        .collect()
 }
 
 /// Manifests that an index of `repository` lists.

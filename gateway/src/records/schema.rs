@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/0004_notary.sql"),
     include_str!("schema/0005_counter_signatures.sql"),
     include_str!("schema/0006_signed_beside.sql"),
+    include_str!("schema/0007_inventories.sql"),
 ];
 
 /// Brings the database to the newest version, each step in a transaction.

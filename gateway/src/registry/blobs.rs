@@ -31,7 +31,7 @@ pub(super) async fn read(asked: &Asked<'_>, name: &str, digest: &Digest) -> Resu
         return send(asked, &blob, digest);
     }
     let changes = registry.warm.changes();
-    let policy = registry.judge.policy_digest();
+    let policy = registry.judge.epoch();
     let until = match access(registry, asked.caller, name, digest).await? {
         BlobAccess::Granted { until } => until,
         BlobAccess::Denied(denial) => return Err(ApiError::denied(&denial)),

@@ -43,7 +43,7 @@ pub(super) async fn read(asked: &Asked<'_>, name: &str, reference: &Reference) -
         return Ok(send(asked, &manifest));
     }
     let changes = registry.warm.changes();
-    let policy = registry.judge.policy_digest();
+    let policy = registry.judge.epoch();
     let row = match view {
         View::Consumer => find_for_consumer(asked, name, reference)?,
         View::Producer => find_for_producer(asked, name, reference)?,

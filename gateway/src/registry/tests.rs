@@ -12,3 +12,4 @@ mod notary;
 mod notation;
 mod protocol;
 mod receipts;
+mod rejudge;

@@ -109,6 +109,20 @@ struct ReasonLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TrustRootLabels {
+    root: String,
+}
+
+/// How old a fetched trust root is, and how long it still counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrustRootTimes {
+    /// Since its repository was last asked.
+    pub age_seconds: i64,
+    /// Until it no longer counts; negative since then.
+    pub left_seconds: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ErrorLabels {
     source: &'static str,
 }
@@ -145,6 +159,8 @@ pub struct Metrics {
     reason_labels: std::sync::Mutex<std::collections::BTreeSet<String>>,
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
+    trust_root_age: Family<TrustRootLabels, Gauge>,
+    trust_root_left: Family<TrustRootLabels, Gauge>,
     verdicts: Family<VerdictLabels, Counter<u64, AtomicU64>>,
 }
 
@@ -168,6 +184,8 @@ impl Metrics {
             reason_labels: std::sync::Mutex::default(),
             registry: Registry::with_prefix("portcullis"),
             requests: Family::default(),
+            trust_root_age: Family::default(),
+            trust_root_left: Family::default(),
             verdicts: Family::default(),
         };
         metrics.advisory_age_seconds.set(-1);
@@ -198,6 +216,10 @@ impl Metrics {
         registry.register("store_bytes", "Bytes of all blobs in the store", self.store_bytes.clone());
         let help = "Age of the advisories in use in seconds, -1 without advisories";
         registry.register("advisory_age_seconds", help, self.advisory_age_seconds.clone());
+        let help = "Seconds since a trust root was confirmed, -1 before it was fetched";
+        registry.register("trust_root_age_seconds", help, self.trust_root_age.clone());
+        let help = "Seconds until a trust root no longer counts, negative since then";
+        registry.register("trust_root_left_seconds", help, self.trust_root_left.clone());
     }
 
     /// Counts one answered request.
@@ -233,6 +255,20 @@ impl Metrics {
     /// Counts a question that could not be answered. `source`: whose fault, or which part (`storage`, `scan`, …).
     pub fn error(&self, source: &'static str) {
         self.errors.get_or_create(&ErrorLabels { source }).inc();
+    }
+
+    /// Writes down the times of each trust root of the policy; `None`: it was never fetched. The policy bounds how many
+    /// there are, and those that it no longer has are forgotten.
+    pub fn trust_roots(&self, times: impl Iterator<Item = (String, Option<TrustRootTimes>)>) {
+        self.trust_root_age.clear();
+        self.trust_root_left.clear();
+        for (root, times) in times {
+            let labels = TrustRootLabels { root };
+            let TrustRootTimes { age_seconds, left_seconds } =
+                times.unwrap_or(TrustRootTimes { age_seconds: -1, left_seconds: 0 });
+            self.trust_root_age.get_or_create(&labels).set(age_seconds);
+            self.trust_root_left.get_or_create(&labels).set(left_seconds);
+        }
     }
 
     /// All metrics as text, for `/metrics`.
@@ -324,6 +360,9 @@ mod tests {
         metrics.request(Route::Blob, &http::Method::GET, 206, Duration::from_millis(2));
         metrics.verdict(crate::gate::Checkpoint::Push, false, ["vulnerability", "secret"]);
         metrics.uploads_in_flight.inc();
+        let times = TrustRootTimes { age_seconds: 60, left_seconds: -5 };
+        metrics.trust_roots([("gone".to_owned(), Some(times))].into_iter());
+        metrics.trust_roots([("public".to_owned(), Some(times)), ("new".to_owned(), None)].into_iter());
         let text = metrics.encode().unwrap();
         for line in [
             "portcullis_requests_total{route=\"blob\",method=\"GET\",status=\"2xx\"} 1",
@@ -332,10 +371,14 @@ mod tests {
             "portcullis_denial_reasons_total{check=\"secret\"} 1",
             "portcullis_uploads_in_flight 1",
             "portcullis_advisory_age_seconds -1",
+            "portcullis_trust_root_age_seconds{root=\"public\"} 60",
+            "portcullis_trust_root_left_seconds{root=\"public\"} -5",
+            "portcullis_trust_root_age_seconds{root=\"new\"} -1",
             "# EOF",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }
+        assert!(!text.contains("gone"), "{text}");
     }
 
     #[test]

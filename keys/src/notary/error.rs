@@ -1,6 +1,7 @@
 //! What can be wrong with Notary v1 metadata, one variant a check.
 
 use super::Document;
+use crate::canonical::NotInteger;
 use crate::json::{JsonError, quote};
 use crate::moment::rfc3339;
 
@@ -226,6 +227,12 @@ pub enum NotaryError {
         /// Role and digest, each.
         digests: Vec<String>,
     },
+}
+
+impl From<NotInteger> for NotaryError {
+    fn from(NotInteger(number): NotInteger) -> Self {
+        Self::NotInteger(number)
+    }
 }
 
 /// Seconds since 1970-01-01 UTC, printed as a date.

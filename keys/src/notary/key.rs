@@ -5,11 +5,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
+use super::NotaryError;
 use super::certificate::Certificate;
 use super::error::{KeyFault, SignatureFault};
-use super::{NotaryError, canonical};
 use crate::trust_store::{KeyAlgorithm, PublicKey};
-use crate::{digest, limits};
+use crate::{canonical, digest, limits};
 
 /// SubjectPublicKeyInfo of an Ed25519 key up to its 32 bytes (RFC 8410 § 4).
 const ED25519_SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0];

@@ -12,9 +12,9 @@ use sha2::{Digest, Sha256, Sha512};
 use super::error::{RoleFault, SignatureFault};
 use super::key::Key;
 use super::role::Role;
-use super::{Document, NotaryError, canonical};
+use super::{Document, NotaryError};
 use crate::json::{self, quote};
-use crate::{limits, moment};
+use crate::{canonical, limits, moment, threshold};
 
 /// A file whose signatures are not checked yet.
 #[derive(Clone, Debug)]
@@ -164,9 +164,7 @@ impl Envelope {
     /// The distinct keys of a role that signed, if there are enough of them. Keys are told apart by their
     /// value and not by their id, because one key has an id in each type it can be written as (connaisseur#2150).
     pub(super) fn signed_by(&self, role: &str, signers: &RoleKeys) -> Result<Vec<SigningKey>, NotaryError> {
-        let mut counted: BTreeMap<&[u8], SigningKey> = BTreeMap::new();
-        let mut faults = Vec::new();
-        for signature in &self.signatures {
+        let outcomes = self.signatures.iter().map(|signature| {
             let outcome = signers
                 .keys
                 .iter()
@@ -177,22 +175,13 @@ impl Envelope {
                     let value = key.verify(&signature.method, &self.canonical, &bytes)?;
                     Ok((value.spki_der(), SigningKey { id: key.id.clone(), public_key: value.key_id() }))
                 });
-            match outcome {
-                Ok((value, _)) if counted.contains_key(value) => {
-                    faults.push((signature.keyid.clone(), SignatureFault::Again));
-                }
-                Ok((value, key)) => {
-                    counted.insert(value, key);
-                }
-                Err(fault) => faults.push((signature.keyid.clone(), fault)),
-            }
-        }
-        let enough = u64::try_from(counted.len()).is_ok_and(|valid| valid >= signers.threshold);
-        if signers.threshold == 0 || !enough {
-            let (role, threshold, valid) = (role.to_owned(), signers.threshold, counted.len());
-            return Err(NotaryError::Threshold { role, threshold, valid, faults });
-        }
-        Ok(counted.into_values().collect())
+            (signature.keyid.clone(), outcome)
+        });
+        let keys = threshold::distinct_keys(outcomes, &SignatureFault::Again);
+        keys.reaching(signers.threshold).map_err(|short| {
+            let (role, threshold) = (role.to_owned(), signers.threshold);
+            NotaryError::Threshold { role, threshold, valid: short.valid, faults: short.faults }
+        })
     }
 
     pub(super) fn root(&self) -> Result<Root, NotaryError> {

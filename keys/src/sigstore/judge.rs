@@ -42,6 +42,7 @@ pub(crate) fn by_root(
     signed: Signed<'_>,
     now: i64,
 ) -> Result<VerifiedBundle, SigstoreError> {
+    root.check_lease(now)?;
     let log_entries = match signed {
         Signed::ByCertificate(Requirements { log_entries, .. }) | Signed::ByKey { log_entries, .. } => {
             log_entries
@@ -94,7 +95,8 @@ pub(crate) fn by_root(
         .iter()
         .map(|(entry, log)| LogPosition { log: log.origin.clone(), index: entry.log_index.get() });
     let (entries, statement) = (entries.collect(), payload(bundle));
-    Ok(VerifiedBundle { signer, times, valid_until: None, entries, statement })
+    let valid_until = root.lease().map(|lease| lease.until.saturating_sub(1));
+    Ok(VerifiedBundle { signer, times, valid_until, entries, statement })
 }
 
 /// All checks of a bundle against own authorities: nothing proves its time, so the certificate must be valid now.

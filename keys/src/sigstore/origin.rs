@@ -43,6 +43,7 @@ pub(crate) fn check_origin(
     let authorities = match anchors {
         Anchors::Root { root, .. } => root.authorities.as_slice(),
         Anchors::Authorities(authorities) => authorities.list(),
+        Anchors::Absent(reason) => return Err(SigstoreError::TrustRoot(reason.to_string())),
     };
     check_issuer(&leaf_der, &brought, authorities, leaf.not_before)
 }

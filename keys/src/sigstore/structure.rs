@@ -1,5 +1,6 @@
 //! The form of a bundle: of a version we know, complete for that version, bounded, and readable in one way only.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
@@ -16,7 +17,7 @@ use crate::{json, limits};
 /// reader might understand in its own way.
 pub(crate) fn read(bytes: &[u8]) -> Result<Bundle, SigstoreError> {
     let bytes_max = usize::try_from(limits::ATTESTATION_BYTES_MAX).unwrap_or(usize::MAX);
-    let value = json::parse(bytes, bytes_max).map_err(|error| structure(error.to_string()))?;
+    let mut value = json::parse(bytes, bytes_max).map_err(|error| structure(error.to_string()))?;
     let object = value.as_object().ok_or_else(|| structure("it is not an object"))?;
     let media_type = object.get("mediaType").and_then(Value::as_str).unwrap_or_default();
     if !BUNDLE_MEDIA_TYPES.contains(&media_type) {
@@ -25,11 +26,30 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Bundle, SigstoreError> {
     check_choices(object)?;
     check_counts(object)?;
     check_notes(object)?;
-    let text = std::str::from_utf8(bytes).map_err(|error| structure(error.to_string()))?;
-    let bundle = Bundle::from_json(text).map_err(|error| structure(json::quote(&error.to_string())))?;
+    let text = match join_timestamps(&mut value) {
+        true => Cow::Owned(value.to_string()),
+        false => Cow::Borrowed(std::str::from_utf8(bytes).map_err(|error| structure(error.to_string()))?),
+    };
+    let bundle = Bundle::from_json(&text).map_err(|error| structure(json::quote(&error.to_string())))?;
     check_certificates(&bundle)?;
     check_entries(&bundle)?;
     Ok(bundle)
+}
+
+/// Takes the line breaks out of timestamps that somebody packed with `base64`, which wraps its lines: protobuf's own JSON
+/// readers pass over them, and what is proven are the bytes within. `true`: there were some.
+fn join_timestamps(bundle: &mut Value) -> bool {
+    let place = "/verificationMaterial/timestampVerificationData/rfc3161Timestamps";
+    let mut joined = false;
+    for timestamp in bundle.pointer_mut(place).and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(Value::String(text)) = timestamp.get_mut("signedTimestamp")
+            && text.contains(['\r', '\n'])
+        {
+            text.retain(|letter| !matches!(letter, '\r' | '\n'));
+            joined = true;
+        }
+    }
+    joined
 }
 
 fn structure(text: impl Into<String>) -> SigstoreError {

@@ -350,6 +350,16 @@ fn second_kind(tamper: Tamper) -> Result<VerifiedBundle, SigstoreError> {
 fn a_proof_of_the_second_kind_agrees_with_its_checkpoint_and_needs_a_timestamp() {
     use SigstoreError::{LogEntry, Structure, Time};
     assert_eq!(second_kind(|_| {}).unwrap().times().len(), 1);
+    // As `base64` wraps its lines.
+    let wrapped: Tamper = |bundle| {
+        let timestamps =
+            &mut bundle["verificationMaterial"]["timestampVerificationData"]["rfc3161Timestamps"];
+        let text = timestamps[0]["signedTimestamp"].as_str().unwrap();
+        let lines: Vec<&str> =
+            text.as_bytes().chunks(76).map(|line| std::str::from_utf8(line).unwrap()).collect();
+        timestamps[0]["signedTimestamp"] = json!(lines.join("\n"));
+    };
+    assert_eq!(second_kind(wrapped).unwrap().times().len(), 1);
     let cases: [(Tamper, Expected); 6] = [
         (|bundle| entry(bundle)["inclusionProof"]["treeSize"] = json!("3"), LogEntry),
         (|bundle| entry(bundle)["inclusionProof"]["rootHash"] = json!("A".repeat(43) + "="), LogEntry),

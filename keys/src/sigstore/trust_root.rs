@@ -1,6 +1,7 @@
 //! `trusted_root.json`: authorities, logs and timestamp authorities with their validity, checked once when read.
 //!
-//! The file has no signature of its own. Who hands it over vouches for it.
+//! The file has no signature of its own. Who hands it over vouches for it; one that was fetched is believed until a day
+//! that came with it ([`Lease`]).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,6 +15,7 @@ use sigstore_verify::Verifier;
 
 use super::SigstoreError;
 use super::authority::Authority;
+use crate::moment::rfc3339;
 use crate::trust_store::{KeyAlgorithm, PublicKey};
 use crate::{digest, json, limits};
 
@@ -23,6 +25,9 @@ const MEDIA_TYPES: [&str; 2] = [
     "application/vnd.dev.sigstore.trustedroot.v0.1+json",
 ];
 
+/// How far clocks may differ, in seconds.
+const CLOCK_TOLERANCE: i64 = 3600;
+
 /// What a sigstore instance is recognised by.
 pub struct TrustRoot {
     pub(super) verifier: Verifier,
@@ -30,6 +35,19 @@ pub struct TrustRoot {
     pub(super) authorities: Vec<Authority>,
     pub(super) timestamp_authorities: Vec<TsaAuthority>,
     digest: String,
+    lease: Option<Lease>,
+}
+
+/// Until when a root that was fetched may be believed: its publisher may since have taken back what is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// When it was fetched, in seconds since 1970-01-01 UTC: a clock that stands long before was set back, and would make
+    /// what has ended good again.
+    pub from: i64,
+    /// From this second on it is not believed, in seconds since 1970-01-01 UTC.
+    pub until: i64,
+    /// What then is to be said, and done.
+    pub ended: String,
 }
 
 /// A transparency log.
@@ -76,7 +94,30 @@ impl TrustRoot {
         });
         let authorities = authorities.collect::<Result<_, _>>()?;
         let timestamp_authorities = parsed.tsa_authorities();
-        Ok(Self { verifier, logs, authorities, timestamp_authorities, digest: digest::sha256(bytes) })
+        let digest = digest::sha256(bytes);
+        Ok(Self { verifier, logs, authorities, timestamp_authorities, digest, lease: None })
+    }
+
+    /// The same, believed for a while only.
+    #[must_use]
+    pub fn leased(self, lease: Lease) -> Self {
+        Self { lease: Some(lease), ..self }
+    }
+
+    /// Until when it is believed; `None`: for good.
+    pub fn lease(&self) -> Option<&Lease> {
+        self.lease.as_ref()
+    }
+
+    pub(super) fn check_lease(&self, now: i64) -> Result<(), SigstoreError> {
+        match &self.lease {
+            Some(lease) if now >= lease.until => Err(root(&lease.ended)),
+            Some(lease) if now < lease.from.saturating_sub(CLOCK_TOLERANCE) => {
+                let (now, from) = (rfc3339(now), rfc3339(lease.from));
+                Err(root(format!("it is {now}, but it was fetched {from}: set the clock")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// `sha256:<hex>` of the file: which root a verdict rests on.

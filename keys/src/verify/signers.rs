@@ -7,7 +7,9 @@ use super::trace::{Refused, Route, Step};
 use crate::notary::NotaryTrust;
 use crate::notation::NotationTrust;
 use crate::revocation::{self, Revocations};
-use crate::sigstore::{self, Anchors, Artifact, CertificateIdentity, CertificateSigner, VerifiedBundle};
+use crate::sigstore::{
+    self, Anchors, Artifact, CertificateIdentity, CertificateSigner, SigstoreError, VerifiedBundle,
+};
 use crate::trust_store::{Identity, PublicKey, TrustStore, TrustedKey, Vouches};
 use crate::{digest, limits};
 
@@ -50,6 +52,7 @@ pub(crate) struct Signers<'a> {
     notation: Vec<(&'a Identity, &'a NotationTrust)>,
     cost_left: u32,
     exhausted: bool,
+    rootless: bool,
 }
 
 struct Key<'a> {
@@ -99,12 +102,18 @@ impl<'a> Signers<'a> {
         });
         let notary = notary.collect();
         let (notation, cost_left) = (notation.collect(), limits::VERIFICATION_COST_MAX);
-        Self { revocations, keys, certificates, notary, notation, cost_left, exhausted: false }
+        let (exhausted, rootless) = (false, false);
+        Self { revocations, keys, certificates, notary, notation, cost_left, exhausted, rootless }
     }
 
     /// Whether the last candidate was refused for want of time to examine it.
     pub(crate) fn is_exhausted(&self) -> bool {
         self.exhausted
+    }
+
+    /// Whether a candidate was refused for want of a root that may be believed: what it says nobody knows.
+    pub(crate) fn is_rootless(&self) -> bool {
+        self.rootless
     }
 
     /// What no longer counts.
@@ -216,13 +225,17 @@ impl<'a> Signers<'a> {
             let unasked = unasked(known.anchors);
             charge(&mut self.cost_left, &mut self.exhausted, ORIGIN_COST)?;
             if let Err(refusal) = sigstore::check_origin(bundle, artifact, known.anchors) {
+                self.rootless |= matches!(refusal, SigstoreError::TrustRoot(_));
                 refusals.push(Refused { unasked, ..refusal.into() });
                 continue;
             }
             charge(&mut self.cost_left, &mut self.exhausted, CERTIFICATE_COST)?;
             match sigstore::by_anchors(bundle, artifact, known.anchors, now) {
                 Ok(verified) => vouchers.extend(known.vouchers(&verified, &unasked)),
-                Err(error) => refusals.push(Refused { unasked, ..error.into() }),
+                Err(error) => {
+                    self.rootless |= matches!(error, SigstoreError::TrustRoot(_));
+                    refusals.push(Refused { unasked, ..error.into() });
+                }
             }
         }
         if vouchers.is_empty() { Err(Refused::furthest(refusals, Route::Certificate)) } else { Ok(vouchers) }
@@ -254,6 +267,7 @@ fn mark(signer: &CertificateSigner) -> String {
 /// Proofs that the anchors do not ask for.
 fn unasked(anchors: &Anchors) -> Vec<Step> {
     match anchors {
+        Anchors::Absent(_) => Vec::new(),
         Anchors::Authorities(_) => vec![Step::LogEntry, Step::CertificateLog],
         Anchors::Root { log_entries, certificate_log, .. } => {
             let log = (*log_entries == 0).then_some(Step::LogEntry);

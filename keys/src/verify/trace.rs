@@ -275,10 +275,11 @@ impl From<BundleError> for Refused {
 impl From<SigstoreError> for Refused {
     fn from(error: SigstoreError) -> Self {
         let step = match error {
-            SigstoreError::TrustRoot(_) | SigstoreError::Structure(_) => Step::Material,
+            SigstoreError::Structure(_) => Step::Material,
             SigstoreError::LogEntry(_) => Step::LogEntry,
             SigstoreError::Time(_) => Step::Time,
-            SigstoreError::Chain(_) => Step::Chain,
+            // Without a root that may be believed nobody is a trusted authority.
+            SigstoreError::Chain(_) | SigstoreError::TrustRoot(_) => Step::Chain,
             SigstoreError::Sct(_) => Step::CertificateLog,
             SigstoreError::Signature(_) => Step::Signature,
             SigstoreError::Artifact(_) => Step::Artifact,

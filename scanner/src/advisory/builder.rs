@@ -1,11 +1,16 @@
 //! Compiles feeds into the advisory file.
 
+mod sections;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::feed::{self, Advisory, Affected};
-use super::format::{Header, NONE, SLOT_BYTES, hash, home, severity_number, tag};
-use super::{Coverage, Ecosystem, FeedError, FeedKind, RangeEnd, Source};
-use crate::finding::Severity;
+use super::aliases::{Names, is_record};
+use super::feed::{self, Advisory, is_cve};
+use super::format::{Header, hash};
+use super::severity::Grade;
+use super::{Coverage, Ecosystem, FeedError, FeedKind, Source};
+use crate::finding::{Epss, Exploited};
+use sections::{RecordEntry, Sections, hash_table};
 
 /// A release or a language counts as covered by single documents (OSV, DSA, changelogs) when at least this many of its
 /// packages have an advisory. Real feeds have hundreds; a stray document must not make an ecosystem look judged.
@@ -16,15 +21,30 @@ const COVERED_PACKAGES_MIN: usize = 50;
 #[derive(Debug, Default)]
 pub struct Builder {
     /// By source, feed, id and bulletin.
-    advisories: BTreeMap<(String, FeedKind, String, Option<String>), Advisory>,
+    advisories: BTreeMap<Key, Advisory>,
+    /// The newest state of each document that is all there is to say about its advisory.
+    documents: HashMap<FeedKind, HashMap<String, DocumentState>>,
+    exploited: HashMap<String, Exploited>,
+    scores: HashMap<String, Epss>,
+    /// Red Hat's repositories, and their channels.
+    repositories: BTreeMap<String, BTreeSet<Ecosystem>>,
     sources: BTreeMap<String, SourceState>,
 }
+
+type Key = (String, FeedKind, String, Option<String>);
+
+/// When a document was last modified, and whether it was taken back then. Of two at one moment, taking back stands.
+type DocumentState = (Option<i64>, bool);
 
 #[derive(Debug, Default)]
 struct SourceState {
     kinds: BTreeSet<FeedKind>,
     newest: Option<i64>,
+    /// Of what says nothing about packages.
+    newest_auxiliary: Option<i64>,
     skipped: u64,
+    exploited: u64,
+    scored: u64,
     covers: BTreeMap<Ecosystem, bool>,
 }
 
@@ -73,37 +93,79 @@ impl Builder {
     pub fn add(&mut self, source: &str, dated: Option<i64>, document: &[u8]) -> Result<Added, FeedError> {
         let parsed = feed::parse(document)?;
         let state = self.sources.entry(source.to_owned()).or_default();
+        let kind = parsed.kind;
         let count = parsed.advisories.len() as u64;
         // A feed whose documents bear dates has none to tell when all of a document is left out.
-        let carrier = dated.filter(|_| parsed.kind.is_undated());
-        let newest = parsed.advisories.iter().filter_map(|advisory| advisory.modified).max().or(carrier);
-        state.newest = state.newest.max(newest);
-        state.kinds.insert(parsed.kind);
+        let carrier = dated.filter(|_| kind.is_undated() || (kind.is_auxiliary() && parsed.dated.is_none()));
+        let newest = parsed.advisories.iter().filter_map(|advisory| advisory.modified).max();
+        let newest = newest.max(parsed.dated).or(carrier);
+        let known = if kind.is_auxiliary() { &mut state.newest_auxiliary } else { &mut state.newest };
+        *known = (*known).max(newest);
+        state.kinds.insert(kind);
         state.skipped += parsed.skipped;
+        state.exploited += parsed.exploited.len() as u64;
+        state.scored += parsed.scores.len() as u64;
         for ecosystem in parsed.covers {
             *state.covers.entry(ecosystem).or_default() |= parsed.whole;
         }
+        // Of two catalogues, the first day on which one knew, and the worse of two predictions.
+        for (cve, exploited) in parsed.exploited {
+            let known = self.exploited.entry(cve).or_insert(exploited);
+            *known = worse_exploited(*known, exploited);
+        }
+        for (cve, epss) in parsed.scores {
+            let known = self.scores.entry(cve).or_insert(epss);
+            *known = (*known).max(epss);
+        }
+        for (repository, channels) in parsed.repositories {
+            self.repositories.entry(repository).or_default().extend(channels);
+        }
+        for (document, modified) in parsed.withdrawn {
+            self.note_document(kind, &document, (modified, true));
+        }
         for advisory in parsed.advisories {
-            let key = (source.to_owned(), parsed.kind, advisory.id.clone(), advisory.bulletin.clone());
+            if kind.replaces() {
+                self.note_document(kind, document_of(&advisory), (advisory.modified, false));
+            }
+            let key = (source.to_owned(), kind, advisory.id.clone(), advisory.bulletin.clone());
             match self.advisories.get_mut(&key) {
                 None => {
                     self.advisories.insert(key, advisory);
                 }
-                // An OSV document is the whole of its advisory: of two with one id, the newer one stands. The others
+                // Such a document is the whole of its advisory: of two with one id, the newer one stands. The others
                 // say one part each.
-                Some(known) if parsed.kind == FeedKind::Osv => {
+                Some(known) if kind.replaces() => {
                     if (advisory.modified, &advisory.affected) > (known.modified, &known.affected) {
                         *known = advisory;
                     }
                 }
                 Some(known) => {
-                    known.severity = known.severity.max(advisory.severity);
+                    if advisory.grade.severity > known.grade.severity {
+                        known.grade = advisory.grade;
+                    }
                     known.summary = known.summary.take().max(advisory.summary);
                     known.affected.extend(advisory.affected);
                 }
             }
         }
         Ok(Added { kind: parsed.kind, advisories: count, skipped: parsed.skipped })
+    }
+
+    fn note_document(&mut self, kind: FeedKind, document: &str, state: DocumentState) {
+        let documents = self.documents.entry(kind).or_default();
+        match documents.get_mut(document) {
+            Some(known) => *known = (*known).max(state),
+            None => drop(documents.insert(document.to_owned(), state)),
+        }
+    }
+
+    /// What an older state of a document said, or one that was taken back since, does not stand, whichever source has it.
+    fn drop_replaced(&mut self) {
+        let documents = std::mem::take(&mut self.documents);
+        self.advisories.retain(|(_, kind, ..), advisory| {
+            let newest = documents.get(kind).and_then(|documents| documents.get(document_of(advisory)));
+            newest.is_none_or(|(modified, withdrawn)| !withdrawn && *modified == advisory.modified)
+        });
     }
 
     /// Adds a document a line, empty lines aside.
@@ -145,12 +207,18 @@ impl Builder {
         if self.sources.is_empty() {
             return Err(BuildError::Empty);
         }
-        self.fill_severities();
+        self.drop_replaced();
+        let problems = self.problems();
+        for (advisory, problem) in self.advisories.values_mut().zip(problems) {
+            advisory.aliases = problem.aliases.unwrap_or_else(|| std::mem::take(&mut advisory.aliases));
+            advisory.grade = problem.grade.unwrap_or_else(|| std::mem::take(&mut advisory.grade));
+        }
         let sources = serde_json::to_vec(&self.describe_sources(now)).map_err(BuildError::Sources)?;
         let mut sections = Sections::default();
         let mut packages: BTreeMap<(&str, &str), Vec<RecordEntry<'_>>> = BTreeMap::new();
         for advisory in self.advisories.values() {
-            let offset = sections.add_advisory(advisory)?;
+            let offset =
+                sections.add_advisory(advisory, self.exploited_by(advisory), self.score_of(advisory))?;
             for affected in &advisory.affected {
                 let key = (affected.ecosystem.as_str(), affected.package.as_str());
                 packages.entry(key).or_default().push((offset, advisory, affected));
@@ -160,31 +228,59 @@ impl Builder {
         for ((ecosystem, package), entries) in &packages {
             hashes.push((hash(ecosystem, package), sections.add_record(ecosystem, package, entries)?));
         }
+        let table = Ecosystem::red_hat_repositories();
+        for (repository, channels) in &self.repositories {
+            let offset = sections.add_repository(table.as_str(), repository, channels)?;
+            hashes.push((hash(table.as_str(), repository), offset));
+        }
         let slots = hash_table(&hashes);
-        let parts = [&sources[..], &slots, &sections.records, &sections.advisories, &sections.texts];
+        let Sections { records, advisories, grades, texts, .. } = &sections;
+        let parts = [&sources[..], &slots, records, advisories, grades, texts];
         let mut file = Header::new(now, parts).encode().to_vec();
         parts.iter().for_each(|part| file.extend_from_slice(part));
         Ok(file)
     }
 
-    /// Distributions often leave the grade to others. An advisory without one takes the worst that any advisory about
-    /// the same problem states.
-    fn fill_severities(&mut self) {
-        let mut grades: HashMap<String, Severity> = HashMap::new();
-        let names = |advisory: &Advisory| {
-            std::iter::once(advisory.id.clone()).chain(advisory.aliases.clone()).collect::<Vec<_>>()
-        };
+    /// For each advisory, in their order: all names of its problem but its own, and where it states no grade, the worst that
+    /// anybody gives the problem. Distributions often leave the grade to others.
+    fn problems(&self) -> Vec<Problem> {
+        let mut names = Names::new(self.advisories.values());
+        let mut grades: HashMap<&str, &Grade> = HashMap::new();
         for advisory in self.advisories.values() {
-            for name in names(advisory) {
-                let grade = grades.entry(name).or_default();
-                *grade = (*grade).max(advisory.severity);
+            let own = || std::iter::once(&advisory.id).chain(&advisory.aliases);
+            let all = own().map(String::as_str).chain(names.of(&advisory.id).iter().copied());
+            for name in all {
+                let known = grades.entry(name).or_insert(&advisory.grade);
+                if advisory.grade.severity > known.severity {
+                    *known = &advisory.grade;
+                }
             }
         }
-        for advisory in self.advisories.values_mut().filter(|advisory| advisory.severity == Severity::Unknown)
-        {
-            let known = names(advisory).iter().filter_map(|name| grades.get(name)).copied().max();
-            advisory.severity = known.unwrap_or_default();
-        }
+        let problem = |advisory: &Advisory| {
+            let all = names.of(&advisory.id);
+            let aliases = (!all.is_empty()).then(|| {
+                let others = all.iter().filter(|name| !is_record(name)).map(|name| (*name).to_owned());
+                let mut aliases: BTreeSet<String> = others.chain(advisory.aliases.iter().cloned()).collect();
+                aliases.remove(&advisory.id);
+                aliases.into_iter().collect::<Vec<_>>()
+            });
+            let grade = advisory.grade.is_none().then(|| {
+                let all = std::iter::once(&advisory.id).chain(aliases.as_ref().unwrap_or(&advisory.aliases));
+                let known = all.filter_map(|name| grades.get(name.as_str()));
+                known.max_by_key(|grade| grade.severity).map_or_else(Grade::none, |grade| (*grade).clone())
+            });
+            Problem { aliases, grade }
+        };
+        self.advisories.values().map(problem).collect()
+    }
+
+    /// What the catalogues say about any of an advisory's CVEs.
+    fn exploited_by(&self, advisory: &Advisory) -> Option<Exploited> {
+        cves(advisory).filter_map(|cve| self.exploited.get(cve)).copied().reduce(worse_exploited)
+    }
+
+    fn score_of(&self, advisory: &Advisory) -> Option<Epss> {
+        cves(advisory).filter_map(|cve| self.scores.get(cve)).copied().max()
     }
 
     fn describe_sources(&self, now: i64) -> Vec<Source> {
@@ -203,10 +299,14 @@ impl Builder {
                 let whole = *whole || packages >= COVERED_PACKAGES_MIN;
                 Coverage { ecosystem: ecosystem.clone(), packages: packages as u64, whole }
             });
+            let told = state.kinds.iter().any(|kind| !kind.is_auxiliary());
+            let newest = if told { state.newest } else { state.newest_auxiliary };
             Source {
                 name: name.clone(),
                 kinds: state.kinds.iter().copied().collect(),
-                newest: state.newest.map(|newest| newest.min(now)),
+                newest: newest.map(|newest| newest.min(now)),
+                exploited: state.exploited,
+                scored: state.scored,
                 advisories: counts.get(name.as_str()).copied().unwrap_or(0),
                 skipped: state.skipped,
                 coverage: coverage.collect(),
@@ -214,6 +314,25 @@ impl Builder {
         };
         self.sources.iter().map(describe).collect()
     }
+}
+
+/// What all advisories together add to what one says about its problem.
+struct Problem {
+    aliases: Option<Vec<String>>,
+    grade: Option<Grade>,
+}
+
+/// The document that an advisory was read from.
+fn document_of(advisory: &Advisory) -> &str {
+    advisory.bulletin.as_deref().unwrap_or(&advisory.id)
+}
+
+fn cves(advisory: &Advisory) -> impl Iterator<Item = &String> {
+    std::iter::once(&advisory.id).chain(&advisory.aliases).filter(|name| is_cve(name))
+}
+
+fn worse_exploited(a: Exploited, b: Exploited) -> Exploited {
+    Exploited { since: a.since.min(b.since), ransomware: a.ransomware || b.ransomware }
 }
 
 /// What a file of lines brought.
@@ -227,100 +346,4 @@ pub struct Lines {
     pub advisories: u64,
     /// Advisories that are not.
     pub skipped: u64,
-}
-
-/// Where the advisory stands in its section, the advisory, and its part about this package.
-type RecordEntry<'a> = (u32, &'a Advisory, &'a Affected);
-
-#[derive(Default)]
-struct Sections {
-    records: Vec<u8>,
-    advisories: Vec<u8>,
-    texts: Vec<u8>,
-    interned: HashMap<String, u32>,
-}
-
-impl Sections {
-    fn add_advisory(&mut self, advisory: &Advisory) -> Result<u32, BuildError> {
-        let offset = position(&self.advisories, "advisories")?;
-        let id = self.text(&advisory.id)?;
-        let summary = advisory.summary.as_deref().map_or(Ok(NONE), |summary| self.text(summary))?;
-        let source = self.text(&advisory.source)?;
-        let aliases = advisory.aliases.iter().filter(|alias| **alias != advisory.id);
-        let aliases = aliases.map(|alias| self.text(alias)).collect::<Result<Vec<u32>, _>>()?;
-        let count = length(aliases.len(), "advisories")?;
-        put(&mut self.advisories, &[id, summary, source, count]);
-        put(&mut self.advisories, &aliases);
-        Ok(offset)
-    }
-
-    fn add_record(
-        &mut self,
-        ecosystem: &str,
-        package: &str,
-        entries: &[RecordEntry<'_>],
-    ) -> Result<u32, BuildError> {
-        let offset = position(&self.records, "records")?;
-        let head = [self.text(ecosystem)?, self.text(package)?, length(entries.len(), "records")?];
-        put(&mut self.records, &head);
-        for (advisory_offset, advisory, affected) in entries {
-            let severity = affected.severity.unwrap_or(advisory.severity);
-            let ranges = length(affected.ranges.len(), "records")?;
-            put(&mut self.records, &[*advisory_offset, severity_number(severity), ranges]);
-            for range in &affected.ranges {
-                let introduced =
-                    range.introduced.as_deref().map_or(Ok(NONE), |version| self.text(version))?;
-                let (fixed, last) = match &range.end {
-                    RangeEnd::Fixed(version) => (self.text(version)?, NONE),
-                    RangeEnd::LastAffected(version) => (NONE, self.text(version)?),
-                    RangeEnd::Open => (NONE, NONE),
-                };
-                put(&mut self.records, &[introduced, fixed, last]);
-            }
-            let versions = affected.versions.iter().map(|version| self.text(version));
-            let versions = versions.collect::<Result<Vec<u32>, _>>()?;
-            put(&mut self.records, &[length(versions.len(), "records")?]);
-            put(&mut self.records, &versions);
-        }
-        Ok(offset)
-    }
-
-    fn text(&mut self, text: &str) -> Result<u32, BuildError> {
-        if let Some(offset) = self.interned.get(text) {
-            return Ok(*offset);
-        }
-        let offset = position(&self.texts, "texts")?;
-        put(&mut self.texts, &[length(text.len(), "texts")?]);
-        self.texts.extend_from_slice(text.as_bytes());
-        self.interned.insert(text.to_owned(), offset);
-        Ok(offset)
-    }
-}
-
-/// Open addressing at a load of at most one half keeps the probes short.
-fn hash_table(hashes: &[(u64, u32)]) -> Vec<u8> {
-    let count = (hashes.len() * 2).next_power_of_two().max(2);
-    let mut slots = vec![(0, NONE); count];
-    for (hash, offset) in hashes {
-        let free = (0..count).map(|probe| (home(*hash, count) + probe) & (count - 1));
-        if let Some(index) = free.into_iter().find(|index| slots[*index].1 == NONE) {
-            slots[index] = (tag(*hash), *offset);
-        }
-    }
-    let mut bytes = Vec::with_capacity(count * SLOT_BYTES);
-    slots.iter().for_each(|(tag, offset)| put(&mut bytes, &[*tag, *offset]));
-    bytes
-}
-
-fn put(bytes: &mut Vec<u8>, numbers: &[u32]) {
-    numbers.iter().for_each(|number| bytes.extend_from_slice(&number.to_le_bytes()));
-}
-
-fn position(section: &[u8], name: &'static str) -> Result<u32, BuildError> {
-    length(section.len(), name)
-}
-
-fn length(length: usize, section: &'static str) -> Result<u32, BuildError> {
-    let short = u32::try_from(length).ok().filter(|length| *length < NONE);
-    short.ok_or(BuildError::TooLarge { section, max: NONE })
 }

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use super::feed::{Advisory, Affected, FeedKind, Parsed, parse_date, summarise};
-use super::{Ecosystem, range, severity};
-use crate::finding::Severity;
+use super::range;
+use super::severity::{self, Grade};
+use super::{Ecosystem, RangeEnd, Remedy};
 use crate::versions::{Scheme, compare};
 
 const SOURCE: &str = "debian";
@@ -26,6 +27,9 @@ struct TrackerRelease {
     fixed_version: Option<String>,
     #[serde(default)]
     urgency: Option<String>,
+    /// `ignored`, `postponed`, or empty.
+    #[serde(default)]
+    nodsa_reason: Option<String>,
 }
 
 /// security-tracker.debian.org/tracker/data/json: source package → problem → release → state.
@@ -46,13 +50,8 @@ pub(super) fn parse_tracker(json: &[u8]) -> Result<Parsed, serde_json::Error> {
             }
         }
     }
-    Ok(Parsed {
-        kind: FeedKind::DebianTracker,
-        advisories,
-        covers: covers.into_iter().collect(),
-        whole: true,
-        skipped: 0,
-    })
+    let covers = covers.into_iter().collect();
+    Ok(Parsed { advisories, covers, whole: true, ..Parsed::new(FeedKind::DebianTracker) })
 }
 
 fn tracker_release(package: &str, codename: &str, release: &TrackerRelease) -> Option<Affected> {
@@ -66,7 +65,26 @@ fn tracker_release(package: &str, codename: &str, release: &TrackerRelease) -> O
         _ => vec![range::everything()],
     };
     let severity = release.urgency.as_deref().and_then(severity::from_word);
-    Some(Affected { ecosystem, package: package.to_owned(), severity, ranges, versions: Vec::new() })
+    let open = ranges.iter().all(|range| range.end == RangeEnd::Open);
+    Some(Affected {
+        grade: severity.map(|severity| Box::new(Grade::stated(Some(severity), None, SOURCE))),
+        remedy: tracker_remedy(release).filter(|_| open),
+        ranges,
+        ..Affected::new(ecosystem, package)
+    })
+}
+
+/// Why nobody fixes it: `end-of-life` stands where an urgency should, `nodsa` says that no bulletin is due.
+fn tracker_remedy(release: &TrackerRelease) -> Option<Remedy<'static>> {
+    if release.urgency.as_deref() == Some("end-of-life") {
+        return Some(Remedy::OutOfSupport);
+    }
+    match release.nodsa_reason.as_deref() {
+        Some("ignored") => Some(Remedy::WillNotFix),
+        Some("postponed") => Some(Remedy::Deferred),
+        _ if release.status == "undetermined" => Some(Remedy::UnderInvestigation),
+        _ => None,
+    }
 }
 
 #[derive(Deserialize)]
@@ -101,7 +119,7 @@ pub(super) fn parse_bulletin(json: &[u8]) -> Result<Parsed, serde_json::Error> {
     let skipped = u64::from(affected.is_empty());
     let ids = ids.into_iter().filter(|_| !affected.is_empty());
     let advisories = ids.map(|id| advisory(id, summary.clone(), modified, affected.clone())).collect();
-    Ok(Parsed { kind: FeedKind::DebianBulletin, advisories, covers, whole: false, skipped })
+    Ok(Parsed { advisories, covers, skipped, ..Parsed::new(FeedKind::DebianBulletin) })
 }
 
 fn bulletin_fix(fix: &BulletinFix) -> Option<Affected> {
@@ -111,7 +129,7 @@ fn bulletin_fix(fix: &BulletinFix) -> Option<Affected> {
     }
     let ecosystem = Ecosystem::debian(&fix.release)?;
     let ranges = vec![range::before(Scheme::Dpkg, &fix.fixed)];
-    Some(Affected { ecosystem, package: fix.source.clone(), severity: None, ranges, versions: Vec::new() })
+    Some(Affected { ranges, ..Affected::new(ecosystem, &fix.source) })
 }
 
 #[derive(Deserialize)]
@@ -147,17 +165,14 @@ pub(super) fn parse_changelog(json: &[u8]) -> Result<Parsed, serde_json::Error> 
     let mut advisories = Vec::new();
     for (cve, entry) in fixes {
         let affected = covers.iter().map(|ecosystem| Affected {
-            ecosystem: ecosystem.clone(),
-            package: changelog.source.clone(),
-            severity: None,
             ranges: vec![range::before(Scheme::Dpkg, &contained_since(&entry.version, &changelog))],
-            versions: Vec::new(),
+            ..Affected::new(ecosystem.clone(), &changelog.source)
         });
         let modified = entry.date.as_deref().and_then(parse_date);
         advisories.push(advisory(cve.to_owned(), None, modified, affected.collect()));
     }
     let skipped = u64::from(covers.is_empty());
-    Ok(Parsed { kind: FeedKind::DebianChangelog, advisories, covers, whole: false, skipped })
+    Ok(Parsed { advisories, covers, skipped, ..Parsed::new(FeedKind::DebianChangelog) })
 }
 
 /// A rebuild for a stable release (`2.9.0-1~deb13u1`) contains all of `2.9.0-1`, but sorts before it. Its entries are
@@ -172,7 +187,7 @@ fn advisory(id: String, summary: Option<String>, modified: Option<i64>, affected
         bulletin: None,
         id,
         aliases: Vec::new(),
-        severity: Severity::Unknown,
+        grade: Grade::none(),
         summary,
         source: SOURCE.to_owned(),
         modified,

@@ -1,5 +1,9 @@
 //! Names of the worlds that advisories speak about: a distribution's release, or a language's packages.
 
+mod keys;
+mod osv_names;
+mod red_hat;
+
 use serde::{Deserialize, Serialize};
 
 use crate::package::{Distribution, Package, PackageKind};
@@ -57,42 +61,19 @@ impl Ecosystem {
         Self(id.to_owned())
     }
 
-    /// The `ecosystem` of an OSV document (ossf.github.io/osv-schema); `None` for one that is not judged here.
-    pub fn from_osv(name: &str) -> Option<Self> {
-        let (family, release) = name.split_once(':').unwrap_or((name, ""));
-        match (family, release) {
-            (language, "") if LANGUAGES.iter().any(|(_, name, ..)| *name == language) => {
-                let (kind, ..) = LANGUAGES.iter().find(|(_, name, ..)| *name == language)?;
-                Self::of_language(*kind)
-            }
-            ("Wolfi", "") => Some(Self::rolling("wolfi")),
-            ("Chainguard", "") => Some(Self::rolling("chainguard")),
-            ("Debian", release) if is_number(release) => Some(Self(format!("debian:{release}"))),
-            ("Alpine", branch) if branch.starts_with('v') || branch == "edge" => Some(Self::alpine(branch)),
-            // `22.04`, `22.04:LTS`. `Pro:…` is the paid pocket: its fixes are not installable for everyone, and its
-            // versions would turn "no fix" into "fixed".
-            ("Ubuntu", release) => {
-                let number = release.strip_suffix(":LTS").unwrap_or(release);
-                is_number(number).then(|| Self(format!("ubuntu:{number}")))
-            }
-            ("SUSE", product) => suse_release(product).map(|release| Self(format!("suse:{release}"))),
-            ("openSUSE", "Tumbleweed") => Some(Self("opensuse:tumbleweed".to_owned())),
-            ("openSUSE", product) => {
-                let release = product.strip_prefix("Leap ").filter(|release| is_number(release))?;
-                Some(Self(format!("opensuse:{release}")))
-            }
-            // `enterprise_linux:9::baseos`. The products beside it (`rhel_eus:9.2`, `rhel_e4s:9.0`) are channels of
-            // their own: a fix there is none for who does not pay for it.
-            ("Red Hat", product) => {
-                let release = product.strip_prefix("enterprise_linux:")?.split(':').next()?;
-                release.bytes().all(|byte| byte.is_ascii_digit()).then(|| Self(format!("redhat:{release}")))
-            }
-            (family, release) if is_number(release) => {
-                let (_, family) = RPM_FAMILIES.iter().find(|(name, _)| *name == family)?;
-                Some(Self(format!("{family}:{release}")))
-            }
-            _ => None,
-        }
+    /// A channel as it is written in the file.
+    pub(crate) fn of_written(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    /// A release of one of the yum families, by the name of the family here.
+    pub(super) fn of_rpm_release(family: &str, release: &str) -> Option<Self> {
+        is_number(release).then(|| Self(format!("{family}:{release}")))
+    }
+
+    /// A release of Photon by its number in versions (`.ph5`).
+    pub(super) fn photon(number: &str) -> Self {
+        Self(format!("photon:{number}.0"))
     }
 
     /// The ecosystem of a distribution's own packages; `None` when no advisories of that kind can be read. A derivative
@@ -120,7 +101,7 @@ impl Ecosystem {
                 let (major, minor) = (parts.next()?, parts.next()?);
                 (is_number(major) && is_number(minor)).then(|| Self(format!("alpine:{major}.{minor}")))
             }
-            "wolfi" | "chainguard" => Some(Self::rolling(&distribution.id)),
+            "wolfi" | "chainguard" | "minimos" => Some(Self::rolling(&distribution.id)),
             id => Self::of_rpm_distribution(id, version),
         }
     }
@@ -133,15 +114,19 @@ impl Ecosystem {
         let major = version.split('.').next()?;
         let (family, release) = match id {
             "almalinux" => ("almalinux", major),
-            "amzn" => ("amazon", version),
+            // Amazon Linux 1 counted by dates: `2018.03`.
+            "amzn" => ("amazon", if version.contains('.') { "1" } else { version }),
             // CBL-Mariner became Azure Linux with release 3; its feed kept one name.
             "azurelinux" | "mariner" => ("azurelinux", major),
+            // CentOS Linux rebuilt Red Hat's packages under their versions. Stream, which is all there is since 9, does not.
+            "centos" if matches!(major, "5" | "6" | "7" | "8") => ("redhat", major),
             "mageia" => ("mageia", version),
             "ol" => ("oracle", major),
             "opensuse-leap" => ("opensuse", version),
             "photon" => ("photon", version),
             "rhel" => ("redhat", major),
             "rocky" => ("rocky", major),
+            "sl-micro" | "sle-micro" | "sle-micro-rancher" => ("suse-micro", version),
             "sles" => ("suse", version),
             _ => return None,
         };
@@ -172,7 +157,7 @@ impl Ecosystem {
         match self.family() {
             "debian" | "ubuntu" => Scheme::Dpkg,
             "almalinux" | "amazon" | "azurelinux" | "mageia" | "opensuse" | "oracle" | "photon"
-            | "redhat" | "rocky" | "suse" => Scheme::Rpm,
+            | "redhat" | "rocky" | "suse" | "suse-micro" => Scheme::Rpm,
             _ => Scheme::Apk,
         }
     }
@@ -187,7 +172,10 @@ impl Ecosystem {
         match self.scheme() {
             Scheme::Apk | Scheme::Dpkg => true,
             Scheme::Rpm => {
-                matches!(self.family(), "azurelinux" | "mageia" | "opensuse" | "photon" | "rocky" | "suse")
+                matches!(
+                    self.family(),
+                    "azurelinux" | "mageia" | "opensuse" | "photon" | "rocky" | "suse" | "suse-micro"
+                )
             }
             _ => false,
         }
@@ -201,30 +189,14 @@ impl Ecosystem {
             "amazon" => &["Amazon"],
             "azurelinux" => &["Microsoft"],
             "mageia" => &["Mageia"],
-            "opensuse" | "suse" => &["SUSE", "obs://build.suse.de"],
+            "opensuse" | "suse" | "suse-micro" => &["SUSE", "obs://build.suse.de"],
             "oracle" => &["Oracle"],
             "photon" => &["VMware", "Broadcom"],
-            "redhat" => &["Red Hat"],
+            "redhat" => &["CentOS", "Red Hat"],
             "rocky" => &["Rocky"],
             _ => return false,
         };
         package.vendor.as_ref().is_some_and(|vendor| !builders.iter().any(|builder| vendor.contains(builder)))
-    }
-
-    /// Is this only a part of a package's name? A Java archive often tells its artifact and not its group.
-    pub fn names_part(&self, name: &str) -> bool {
-        self.0 == "maven" && !name.contains(':')
-    }
-
-    /// Under which name all advisories about artifacts of a name stand, whatever their group.
-    pub fn of_any_group(artifact: &str) -> String {
-        format!("*:{artifact}")
-    }
-
-    /// Under which name advisories about a package of a module's stream stand: each stream has its own versions, and
-    /// none says anything about another. `stream` is `None` where the advisory does not tell it.
-    pub fn in_module(stream: Option<&str>, name: &str) -> String {
-        format!("{}::{name}", stream.unwrap_or("*"))
     }
 
     /// Without the release: `debian`.
@@ -236,26 +208,7 @@ impl Ecosystem {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-
-    /// A package name as this ecosystem compares it: Python's are normalised (PEP 503), NuGet's and Composer's ignore
-    /// case, all others are exact.
-    pub fn normalise(&self, name: &str) -> String {
-        match self.0.as_str() {
-            "nuget" | "packagist" => return name.to_lowercase(),
-            "pypi" => {}
-            _ => return name.to_owned(),
-        }
-        let mut normal = String::with_capacity(name.len());
-        for part in name.split(['-', '_', '.']).filter(|part| !part.is_empty()) {
-            if !normal.is_empty() {
-                normal.push('-');
-            }
-            normal.push_str(&part.to_lowercase());
-        }
-        normal
-    }
 }
-
 impl std::fmt::Display for Ecosystem {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(&self.0)
@@ -273,31 +226,6 @@ const LANGUAGES: [(PackageKind, &str, &str, Scheme); 8] = [
     (PackageKind::Nuget, "NuGet", "nuget", Scheme::Nuget),
     (PackageKind::Python, "PyPI", "pypi", Scheme::Pep440),
 ];
-
-/// Families whose OSV name is followed by a plain release.
-const RPM_FAMILIES: [(&str, &str); 7] = [
-    ("AlmaLinux", "almalinux"),
-    ("Amazon Linux", "amazon"),
-    ("Azure Linux", "azurelinux"),
-    ("Mageia", "mageia"),
-    ("Oracle Linux", "oracle"),
-    ("Photon OS", "photon"),
-    ("Rocky Linux", "rocky"),
-];
-
-/// `15.4` out of `Linux Enterprise Server 15 SP4` and of the modules that a container's packages come from. Products with
-/// longer support (`-LTSS`, `-ESPOS`) are channels of their own.
-fn suse_release(product: &str) -> Option<String> {
-    let mut words: Vec<&str> = product.split(' ').collect();
-    let pack = words.last()?.strip_prefix("SP").filter(|pack| is_number(pack)).map(str::to_owned);
-    if pack.is_some() {
-        words.pop();
-    }
-    let release = words.pop().filter(|release| is_number(release))?;
-    let product = words.join(" ");
-    let known = product == "Linux Enterprise Server" || product.starts_with("Linux Enterprise Module for ");
-    known.then(|| pack.map_or_else(|| release.to_owned(), |pack| format!("{release}.{pack}")))
-}
 
 fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')

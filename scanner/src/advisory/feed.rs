@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use super::{Ecosystem, Range, debian, npm, osv, secdb};
-use crate::finding::Severity;
+use super::severity::Grade;
+use super::{Ecosystem, Range, Remedy, csaf, debian, npm, osv, photon, secdb, signals, updateinfo};
+use crate::finding::{Epss, Exploited};
 
 /// A format that advisories are published in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -20,18 +21,40 @@ pub enum FeedKind {
     DebianChangelog,
     /// The security tracker's JSON, all packages and releases.
     DebianTracker,
+    /// FIRST's exploit predictions, as CSV or as its API answers.
+    Epss,
+    /// CISA's catalogue of known exploited vulnerabilities, or one entry of it.
+    Kev,
     /// One advisory of the former Node.js security working group.
     NodejsSecurityWg,
     /// One OSV document.
     Osv,
+    /// Photon's list of problems of one release.
+    PhotonCves,
+    /// Red Hat's table of repositories and the products (CPE) that they belong to.
+    RedHatRepositories,
+    /// One CSAF VEX document of Red Hat.
+    RedHatVex,
     /// The RetireJS repository.
     RetireJs,
+    /// `updateinfo.xml` of a yum repository: Amazon, Oracle, Rocky, AlmaLinux, openSUSE.
+    UpdateInfo,
 }
 
 impl FeedKind {
     /// Do its documents tell no date of their own?
     pub(super) fn is_undated(self) -> bool {
-        matches!(self, Self::AlpineSecdb | Self::DebianTracker | Self::RetireJs)
+        matches!(self, Self::AlpineSecdb | Self::DebianTracker | Self::PhotonCves | Self::RetireJs)
+    }
+
+    /// Is a document all that there is to say about its advisory, so that of two with one id the newer one stands?
+    pub(super) fn replaces(self) -> bool {
+        matches!(self, Self::Osv | Self::RedHatVex)
+    }
+
+    /// Does it say nothing about packages? How new it is, is no age of advisories then.
+    pub(super) fn is_auxiliary(self) -> bool {
+        matches!(self, Self::Epss | Self::Kev | Self::RedHatRepositories)
     }
 }
 
@@ -50,16 +73,34 @@ pub enum FeedError {
         #[source]
         source: serde_json::Error,
     },
-    /// JSON of no format known here.
+    /// Text of no format known here.
     #[error("the document has the form of no known advisory feed")]
     Unrecognised,
+    /// XML, or a list of values, that is broken.
+    #[error("the document looks like {kind:?}, but is broken: {problem}")]
+    Broken {
+        /// Which format.
+        kind: FeedKind,
+        /// What is wrong.
+        problem: String,
+    },
 }
 
 /// One document, in the form that all feeds share.
 #[derive(Debug)]
 pub(super) struct Parsed {
     pub(super) kind: FeedKind,
+    /// When the document was modified, where its advisories do not tell.
+    pub(super) dated: Option<i64>,
     pub(super) advisories: Vec<Advisory>,
+    /// Ids of advisories that were taken back, and when.
+    pub(super) withdrawn: Vec<(String, Option<i64>)>,
+    /// Problems that are used in attacks.
+    pub(super) exploited: Vec<(String, Exploited)>,
+    /// How likely problems are to be used.
+    pub(super) scores: Vec<(String, Epss)>,
+    /// Names of repositories, and the channels that they carry.
+    pub(super) repositories: Vec<(String, Vec<Ecosystem>)>,
     /// Ecosystems that the document speaks about, even if nothing in them is affected.
     pub(super) covers: Vec<Ecosystem>,
     /// The document is all there is to say about them.
@@ -68,13 +109,31 @@ pub(super) struct Parsed {
     pub(super) skipped: u64,
 }
 
+impl Parsed {
+    /// Nothing yet.
+    pub(super) fn new(kind: FeedKind) -> Self {
+        Self {
+            kind,
+            dated: None,
+            advisories: Vec::new(),
+            withdrawn: Vec::new(),
+            exploited: Vec::new(),
+            scores: Vec::new(),
+            repositories: Vec::new(),
+            covers: Vec::new(),
+            whole: false,
+            skipped: 0,
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Advisory {
     /// The bulletin that says this, where one speaks of several problems: others may say more about the same one.
     pub(super) bulletin: Option<String>,
     pub(super) id: String,
     pub(super) aliases: Vec<String>,
-    pub(super) severity: Severity,
+    pub(super) grade: Grade,
     pub(super) summary: Option<String>,
     /// `osv`, `debian`, `alpine`: what a finding names as its source.
     pub(super) source: String,
@@ -86,10 +145,25 @@ pub(super) struct Advisory {
 pub(super) struct Affected {
     pub(super) ecosystem: Ecosystem,
     pub(super) package: String,
-    /// Where a feed grades per release; else the advisory's.
-    pub(super) severity: Option<Severity>,
+    /// Where a feed grades per release; else the advisory's. Boxed, because few do and there are millions.
+    pub(super) grade: Option<Box<Grade>>,
+    pub(super) remedy: Option<Remedy<'static>>,
     pub(super) ranges: Vec<Range<String>>,
     pub(super) versions: Vec<String>,
+}
+
+impl Affected {
+    /// A package of which no affected version is known yet.
+    pub(super) fn new(ecosystem: Ecosystem, package: &str) -> Self {
+        Self {
+            ecosystem,
+            package: package.to_owned(),
+            grade: None,
+            remedy: None,
+            ranges: Vec::new(),
+            versions: Vec::new(),
+        }
+    }
 }
 
 /// The keys that tell the formats apart.
@@ -97,6 +171,16 @@ pub(super) struct Affected {
 struct Probe {
     affected: Option<IgnoredAny>,
     apkurl: Option<IgnoredAny>,
+    #[serde(rename = "catalogVersion")]
+    catalog_version: Option<IgnoredAny>,
+    #[serde(rename = "cveID")]
+    cve_id: Option<IgnoredAny>,
+    data: Option<IgnoredAny>,
+    #[serde(rename = "dateAdded")]
+    date_added: Option<IgnoredAny>,
+    document: Option<IgnoredAny>,
+    #[serde(rename = "status-code")]
+    epss_status: Option<IgnoredAny>,
     fixed: Option<IgnoredAny>,
     fixes: Option<IgnoredAny>,
     id: Option<IgnoredAny>,
@@ -105,24 +189,46 @@ struct Probe {
     packages: Option<IgnoredAny>,
     reponame: Option<IgnoredAny>,
     source: Option<IgnoredAny>,
+    vulnerabilities: Option<IgnoredAny>,
     vulnerable_versions: Option<IgnoredAny>,
 }
 
 pub(super) fn parse(document: &[u8]) -> Result<Parsed, FeedError> {
     let kind = recognise(document)?;
+    let broken = |problem| FeedError::Broken { kind, problem };
     let parsed = match kind {
         FeedKind::AlpineSecdb => secdb::parse(document),
         FeedKind::DebianBulletin => debian::parse_bulletin(document),
         FeedKind::DebianChangelog => debian::parse_changelog(document),
         FeedKind::DebianTracker => debian::parse_tracker(document),
+        FeedKind::Epss if is_epss_csv(document) => return signals::parse_epss_csv(document).map_err(broken),
+        FeedKind::Epss => signals::parse_epss_answer(document),
+        FeedKind::Kev => signals::parse_kev(document),
         FeedKind::NodejsSecurityWg => npm::parse_security_wg(document),
         FeedKind::Osv => osv::parse(document),
+        FeedKind::PhotonCves => photon::parse(document),
+        FeedKind::RedHatRepositories => csaf::parse_repositories(document),
+        FeedKind::RedHatVex => csaf::parse(document),
         FeedKind::RetireJs => npm::parse_retire_js(document),
+        FeedKind::UpdateInfo => return updateinfo::parse(document).map_err(broken),
     };
     parsed.map_err(|source| FeedError::Malformed { kind, source })
 }
 
+/// FIRST's file begins with its model, or with the names of its columns.
+fn is_epss_csv(document: &[u8]) -> bool {
+    document.starts_with(b"#model_version:") || document.starts_with(b"cve,epss,percentile")
+}
+
 fn recognise(document: &[u8]) -> Result<FeedKind, FeedError> {
+    if is_epss_csv(document) {
+        return Ok(FeedKind::Epss);
+    }
+    match document.trim_ascii_start().first() {
+        Some(b'<') if updateinfo::recognises(document) => return Ok(FeedKind::UpdateInfo),
+        Some(b'[') if photon::recognises(document) => return Ok(FeedKind::PhotonCves),
+        _ => {}
+    }
     let probe: Probe = match serde_json::from_slice(document) {
         Ok(probe) => probe,
         Err(error) if error.is_data() => return Err(FeedError::Unrecognised),
@@ -138,6 +244,16 @@ fn recognise(document: &[u8]) -> Result<FeedKind, FeedError> {
         Ok(FeedKind::DebianBulletin)
     } else if has(&[&probe.module_name, &probe.vulnerable_versions]) {
         Ok(FeedKind::NodejsSecurityWg)
+    } else if has(&[&probe.document, &probe.vulnerabilities]) {
+        Ok(FeedKind::RedHatVex)
+    } else if has(&[&probe.catalog_version, &probe.vulnerabilities])
+        || has(&[&probe.cve_id, &probe.date_added])
+    {
+        Ok(FeedKind::Kev)
+    } else if has(&[&probe.epss_status, &probe.data]) {
+        Ok(FeedKind::Epss)
+    } else if probe.data.is_some() && csaf::is_repositories(document) {
+        Ok(FeedKind::RedHatRepositories)
     } else if has(&[&probe.id, &probe.modified]) || has(&[&probe.id, &probe.affected]) {
         Ok(FeedKind::Osv)
     } else {

@@ -6,12 +6,14 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::{AdvisoryError, Entry, Range, RangeEnd};
-use crate::finding::Severity;
+use super::severity::Grade;
+use super::{AdvisoryError, Entry, Range, RangeEnd, Remedy};
+use crate::finding::{Decimal, Epss, Exploited, Severity};
 
 pub(super) const MAGIC: [u8; 8] = *b"PCADVIS\n";
-pub(super) const FORMAT: u32 = 1;
-const HEADER_BYTES: usize = 128;
+/// 2: grades with their sources, remedies, what is exploited and how likely that is.
+pub(super) const FORMAT: u32 = 2;
+const HEADER_BYTES: usize = 160;
 /// Bytes of the header that its own digest covers.
 const HEADER_SIGNED_BYTES: usize = HEADER_BYTES - 32;
 /// No text, no empty slot, no bound.
@@ -28,13 +30,15 @@ pub(super) enum Section {
     Slots,
     /// For each package: ecosystem and name (texts), count, then its entries.
     Records,
-    /// Id, aliases, summary, source, severity.
+    /// Id, summary, source, what is known about its use in attacks, aliases.
     Advisories,
+    /// Severity, score, vector, who says so; each once.
+    Grades,
     /// Interned text.
     Texts,
 }
 
-const SECTIONS: usize = 5;
+pub(super) const SECTIONS: usize = 6;
 
 /// The fixed part at the start of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,6 +217,7 @@ pub(super) fn lookup<'a>(
     let records = header.section(file, Section::Records)?;
     let texts = header.section(file, Section::Texts)?;
     let advisories = header.section(file, Section::Advisories)?;
+    let grades = header.section(file, Section::Grades)?;
     let count = slots.bytes.len() / SLOT_BYTES;
     if !count.is_power_of_two() {
         return Err(AdvisoryError::Corrupt { what: "hash table", offset: count });
@@ -231,10 +236,10 @@ pub(super) fn lookup<'a>(
         let mut record = records.at(offset)?;
         if texts.text(record.u32()?)? == ecosystem && texts.text(record.u32()?)? == package {
             let left = record.count(ENTRY_BYTES_MIN)?;
-            return Ok(Entries { record, left, advisories, texts });
+            return Ok(Entries { record, left, advisories, grades, texts });
         }
     }
-    Ok(Entries { record: records, left: 0, advisories, texts })
+    Ok(Entries { record: records, left: 0, advisories, grades, texts })
 }
 
 /// Visits the records of all packages, in the order of the hash table.
@@ -247,6 +252,7 @@ pub(super) fn records<'a>(
     let records = header.section(file, Section::Records)?;
     let texts = header.section(file, Section::Texts)?;
     let advisories = header.section(file, Section::Advisories)?;
+    let grades = header.section(file, Section::Grades)?;
     for _ in 0..slots.bytes.len() / SLOT_BYTES {
         let (_, offset) = (slots.u32()?, slots.u32()?);
         if offset == NONE {
@@ -255,13 +261,13 @@ pub(super) fn records<'a>(
         let mut record = records.at(offset)?;
         let (ecosystem, package) = (texts.text(record.u32()?)?, texts.text(record.u32()?)?);
         let left = record.count(ENTRY_BYTES_MIN)?;
-        visit(ecosystem, package, Entries { record, left, advisories, texts })?;
+        visit(ecosystem, package, Entries { record, left, advisories, grades, texts })?;
     }
     Ok(())
 }
 
-/// Advisory, severity, two counts.
-const ENTRY_BYTES_MIN: usize = 16;
+/// Advisory, grade, remedy and its text, two counts.
+const ENTRY_BYTES_MIN: usize = 24;
 const RANGE_BYTES: usize = 12;
 
 /// The entries of one package, decoded one by one.
@@ -270,6 +276,7 @@ pub struct Entries<'a> {
     record: Reader<'a>,
     left: usize,
     advisories: Reader<'a>,
+    grades: Reader<'a>,
     texts: Reader<'a>,
 }
 
@@ -277,15 +284,29 @@ impl<'a> Entries<'a> {
     fn entry(&mut self) -> Result<Entry<'a>, AdvisoryError> {
         let texts = self.texts;
         let mut advisory = self.advisories.at(self.record.u32()?)?;
-        let severity = read_severity(self.record.u32()?)?;
+        let mut grade = self.grades.at(self.record.u32()?)?;
+        let remedy = read_remedy(self.record.u32()?, texts.optional_text(self.record.u32()?)?)?;
         let ranges = (0..self.record.count(RANGE_BYTES)?).map(|_| read_range(&mut self.record, texts));
         let ranges = ranges.collect::<Result<_, _>>()?;
         let versions = read_texts(&mut self.record, texts)?;
+        let severity = read_severity(grade.u32()?)?;
+        let score = grade.u32()?;
+        let vector = texts.optional_text(grade.u32()?)?;
         let id = texts.text(advisory.u32()?)?;
-        let summary = texts.optional_text(advisory.u32()?)?;
-        let source = texts.text(advisory.u32()?)?;
-        let aliases = read_texts(&mut advisory, texts)?;
-        Ok(Entry { id, aliases, severity, summary, source, ranges, versions })
+        Ok(Entry {
+            severity,
+            severity_source: texts.optional_text(grade.u32()?)?,
+            cvss: vector.map(|vector| (Decimal::from_hundred_thousandths(score), vector)),
+            id,
+            summary: texts.optional_text(advisory.u32()?)?,
+            source: texts.text(advisory.u32()?)?,
+            exploited: read_exploited(advisory.u32()?, advisory.u32()?),
+            epss: read_epss(advisory.u32()?, advisory.u32()?),
+            aliases: read_texts(&mut advisory, texts)?,
+            remedy,
+            ranges,
+            versions,
+        })
     }
 }
 
@@ -328,11 +349,67 @@ const SEVERITIES: [Severity; 6] = [
     Severity::Critical,
 ];
 
-pub(super) fn severity_number(severity: Severity) -> u32 {
-    severity as u32
-}
-
 fn read_severity(number: u32) -> Result<Severity, AdvisoryError> {
     let severity = usize::try_from(number).ok().and_then(|number| SEVERITIES.get(number));
     severity.copied().ok_or(AdvisoryError::Corrupt { what: "severity", offset: 0 })
+}
+
+/// Severity, score, vector, source. `text` interns.
+pub(super) fn grade_numbers<E>(
+    grade: &Grade,
+    mut text: impl FnMut(&str) -> Result<u32, E>,
+) -> Result<[u32; 4], E> {
+    let (score, vector) = match &grade.cvss {
+        Some(cvss) => (cvss.score.hundred_thousandths(), text(&cvss.vector)?),
+        None => (NONE, NONE),
+    };
+    let source = grade.source.as_deref().map_or(Ok(NONE), text)?;
+    Ok([grade.severity as u32, score, vector, source])
+}
+
+/// Its number, and its text where it has one.
+pub(super) fn remedy_numbers(remedy: Option<Remedy<'_>>) -> (u32, Option<&str>) {
+    match remedy {
+        None => (0, None),
+        Some(Remedy::Deferred) => (1, None),
+        Some(Remedy::Elsewhere { channel }) => (2, Some(channel)),
+        Some(Remedy::OutOfSupport) => (3, None),
+        Some(Remedy::UnderInvestigation) => (4, None),
+        Some(Remedy::WillNotFix) => (5, None),
+    }
+}
+
+fn read_remedy<'a>(number: u32, text: Option<&'a str>) -> Result<Option<Remedy<'a>>, AdvisoryError> {
+    Ok(match (number, text) {
+        (0, None) => None,
+        (1, None) => Some(Remedy::Deferred),
+        (2, Some(channel)) => Some(Remedy::Elsewhere { channel }),
+        (3, None) => Some(Remedy::OutOfSupport),
+        (4, None) => Some(Remedy::UnderInvestigation),
+        (5, None) => Some(Remedy::WillNotFix),
+        _ => return Err(AdvisoryError::Corrupt { what: "remedy", offset: 0 }),
+    })
+}
+
+const DAY_SECONDS: i64 = 86_400;
+
+/// The day, and whether ransomware uses it.
+pub(super) fn exploited_numbers(exploited: Option<Exploited>) -> [u32; 2] {
+    let Some(exploited) = exploited else { return [NONE; 2] };
+    let day = u32::try_from(exploited.since / DAY_SECONDS).unwrap_or(0);
+    [day, u32::from(exploited.ransomware)]
+}
+
+fn read_exploited(day: u32, ransomware: u32) -> Option<Exploited> {
+    (day != NONE).then(|| Exploited { since: i64::from(day) * DAY_SECONDS, ransomware: ransomware == 1 })
+}
+
+/// Probability and percentile.
+pub(super) fn epss_numbers(epss: Option<Epss>) -> [u32; 2] {
+    epss.map_or([NONE; 2], |epss| [epss.probability, epss.percentile].map(Decimal::hundred_thousandths))
+}
+
+fn read_epss(probability: u32, percentile: u32) -> Option<Epss> {
+    let [probability, percentile] = [probability, percentile].map(Decimal::from_hundred_thousandths);
+    (probability.hundred_thousandths() != NONE).then_some(Epss { probability, percentile })
 }

@@ -6,7 +6,9 @@ use serde::Deserialize;
 
 use super::feed::{Advisory, Affected, FeedKind, Parsed, is_cve, parse_date, summarise};
 use super::range::{self, Event};
-use super::{Ecosystem, Range, RangeEnd, severity};
+use super::severity::{self, Grade};
+use super::{Ecosystem, Range, RangeEnd};
+use crate::finding::Decimal;
 use crate::versions::{Scheme, compare};
 
 #[derive(Deserialize)]
@@ -40,12 +42,14 @@ pub(super) fn parse_security_wg(json: &[u8]) -> Result<Parsed, serde_json::Error
         *end = RangeEnd::Fixed(version.to_owned());
     }
     let id = document.id.as_str().map_or_else(|| document.id.to_string(), str::to_owned);
-    let grade = document.cvss_vector.as_deref().and_then(severity::from_vector);
+    let id = format!("NSWG-ECO-{id}");
+    let cvss = document.cvss_vector.as_deref().and_then(severity::read_vector);
+    let score = document.cvss_score.and_then(Decimal::new).filter(|_| cvss.is_none());
     let advisory = Advisory {
         bulletin: None,
-        id: format!("NSWG-ECO-{id}"),
         aliases: document.cves.unwrap_or_default().into_iter().filter(|id| is_cve(id)).collect(),
-        severity: grade.or(document.cvss_score.map(severity::from_score)).unwrap_or_default(),
+        grade: Grade::stated(score.map(severity::from_score), cvss, &id),
+        id,
         summary: document.title.as_deref().and_then(summarise),
         source: "nodejs-security-wg".to_owned(),
         modified: document.updated_at.as_deref().and_then(parse_date),
@@ -105,13 +109,14 @@ fn library_problem(name: &str, number: usize, problem: &LibraryProblem) -> Advis
     let mut aliases: Vec<String> = ids.cve.iter().filter(|id| is_cve(id)).cloned().collect();
     let own = || format!("RETIREJS-{name}-{}", ids.retid.clone().unwrap_or_else(|| number.to_string()));
     let id = ids.github.clone().or_else(|| aliases.pop()).unwrap_or_else(own);
+    let severity = problem.severity.as_deref().and_then(severity::from_word);
     let events = problem.at_or_above.clone().map_or(Event::Introduced("0".to_owned()), Event::Introduced);
     let events = [Some(events), problem.below.clone().map(Event::Fixed)].into_iter().flatten().collect();
     Advisory {
         bulletin: None,
         id,
         aliases,
-        severity: problem.severity.as_deref().and_then(severity::from_word).unwrap_or_default(),
+        grade: Grade::stated(severity, None, "retirejs"),
         summary: ids.summary.as_deref().and_then(summarise),
         source: "retirejs".to_owned(),
         modified: None,
@@ -120,12 +125,11 @@ fn library_problem(name: &str, number: usize, problem: &LibraryProblem) -> Advis
 }
 
 fn affected(package: &str, ranges: Vec<Range<String>>) -> Affected {
-    let package = package.to_owned();
-    Affected { ecosystem: Ecosystem::npm(), package, severity: None, ranges, versions: Vec::new() }
+    Affected { ranges, ..Affected::new(Ecosystem::npm(), package) }
 }
 
 fn parsed(kind: FeedKind, advisories: Vec<Advisory>) -> Parsed {
-    Parsed { kind, advisories, covers: vec![Ecosystem::npm()], whole: false, skipped: 0 }
+    Parsed { advisories, covers: vec![Ecosystem::npm()], ..Parsed::new(kind) }
 }
 
 /// Spans of an npm range (`>=1.0.0 <1.2.3 || 2.x`, node-semver's grammar). What is not understood affects everything.

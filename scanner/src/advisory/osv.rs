@@ -4,9 +4,9 @@ use serde::Deserialize;
 
 use super::feed::{Advisory, Affected, FeedKind, Parsed, is_cve, parse_date, summarise};
 use super::range::{self, Event};
-use super::{Ecosystem, RangeEnd, severity};
-use crate::finding::Severity;
-use crate::versions::Scheme;
+use super::severity::{self, Grade};
+use super::{Ecosystem, RangeEnd, Remedy};
+use crate::finding::{Cvss, Severity};
 
 #[derive(Deserialize)]
 struct Document {
@@ -26,7 +26,7 @@ struct Document {
     #[serde(default)]
     withdrawn: Option<String>,
     #[serde(default)]
-    severity: Option<Vec<Grade>>,
+    severity: Option<Vec<Grading>>,
     #[serde(default)]
     affected: Option<Vec<AffectedPackage>>,
     #[serde(default)]
@@ -34,7 +34,7 @@ struct Document {
 }
 
 #[derive(Deserialize)]
-struct Grade {
+struct Grading {
     #[serde(default)]
     score: String,
 }
@@ -48,7 +48,7 @@ struct AffectedPackage {
     #[serde(default)]
     versions: Option<Vec<String>>,
     #[serde(default)]
-    severity: Option<Vec<Grade>>,
+    severity: Option<Vec<Grading>>,
     #[serde(default)]
     ecosystem_specific: Option<serde_json::Value>,
 }
@@ -76,43 +76,74 @@ struct RawEvent {
 
 pub(super) fn parse(json: &[u8]) -> Result<Parsed, serde_json::Error> {
     let document: Document = serde_json::from_slice(json)?;
-    let mut covers = Vec::new();
-    let mut affected = Vec::new();
+    let mut parsed = Parsed::new(FeedKind::Osv);
+    let (mut affected, mut offered) = (Vec::new(), Vec::new());
+    let stream = document.summary.as_deref().and_then(module_stream);
     for package in document.affected.iter().flatten() {
-        let ecosystem = package.package.as_ref().and_then(|package| Ecosystem::from_osv(&package.ecosystem));
-        if let (Some(ecosystem), Some(name)) = (ecosystem, &package.package) {
-            let stream = document.summary.as_deref().and_then(module_stream);
-            let read = read_affected(&ecosystem, &name.name, package, stream);
-            if let (Some(read), "maven", Some((_, artifact))) =
-                (&read, ecosystem.as_str(), name.name.split_once(':'))
-            {
-                affected.push(Affected { package: Ecosystem::of_any_group(artifact), ..read.clone() });
+        let Some(PackageName { ecosystem, name }) = &package.package else { continue };
+        if let Some((ecosystem, channel)) = Ecosystem::offered_in_osv(ecosystem) {
+            let read = read_affected(&document, &ecosystem, name, package, stream);
+            offered.extend(read.map(|read| Affected { remedy: Some(Remedy::Elsewhere { channel }), ..read }));
+            parsed.covers.push(ecosystem);
+            continue;
+        }
+        let builds = Ecosystem::of_builds_in_osv(ecosystem);
+        let of_builds = builds.is_some();
+        let Some(ecosystem) = builds.or_else(|| Ecosystem::from_osv(ecosystem)) else { continue };
+        let read = read_affected(&document, &ecosystem, name, package, stream);
+        // Of a pocket of special builds, only what names such builds is meant.
+        let read = read.filter(|read| !of_builds || read.package != *name);
+        if let (Some(read), "maven", Some((_, artifact))) = (&read, ecosystem.as_str(), name.split_once(':'))
+        {
+            affected.push(Affected { package: Ecosystem::of_any_group(artifact), ..read.clone() });
+        }
+        affected.extend(read);
+        parsed.covers.push(ecosystem);
+    }
+    offer(&mut affected, offered);
+    let modified = document.modified.as_deref().and_then(parse_date);
+    if let Some(withdrawn) = &document.withdrawn {
+        parsed.withdrawn.push((document.id.clone(), modified.max(parse_date(withdrawn))));
+    } else if !affected.is_empty() {
+        parsed.advisories = name_problems(&document, modified, &affected);
+    }
+    parsed.skipped = u64::from(affected.is_empty() || document.withdrawn.is_some());
+    Ok(parsed)
+}
+
+/// A fix that is sold stands only where nothing else is said, or where it is said that there is none: who has bought it is
+/// not affected any more, and everyone else still is.
+fn offer(affected: &mut Vec<Affected>, offered: Vec<Affected>) {
+    for sold in offered {
+        let same = |it: &&mut Affected| it.ecosystem == sold.ecosystem && it.package == sold.package;
+        match affected.iter_mut().find(same) {
+            None => affected.push(sold),
+            Some(open) if open.ranges.iter().all(|range| range.end == RangeEnd::Open) => {
+                if sold.ranges.iter().any(|range| matches!(range.end, RangeEnd::Fixed(_))) {
+                    *open = sold;
+                }
             }
-            affected.extend(read);
-            covers.push(ecosystem);
+            Some(_) => {}
         }
     }
-    let skipped = affected.is_empty() || document.withdrawn.is_some();
-    let advisories = if skipped { Vec::new() } else { name_problems(&document, &affected) };
-    Ok(Parsed { kind: FeedKind::Osv, advisories, covers, whole: false, skipped: u64::from(skipped) })
 }
 
 /// One advisory for one problem. A distribution's bulletin (DSA, USN) speaks of several CVEs that are *not* the same
 /// problem: it becomes one advisory for each, or merging by alias would make one finding of them.
-fn name_problems(document: &Document, affected: &[Affected]) -> Vec<Advisory> {
+fn name_problems(document: &Document, modified: Option<i64>, affected: &[Affected]) -> Vec<Advisory> {
     let aliases = document.aliases.clone().unwrap_or_default();
     let advisory = |id: &str, aliases: Vec<String>| Advisory {
-        bulletin: None,
+        bulletin: Some(&document.id).filter(|own| *own != id).cloned(),
         id: id.to_owned(),
         aliases,
-        severity: grade(document),
+        grade: grade(document),
         summary: document
             .summary
             .as_deref()
             .and_then(summarise)
             .or_else(|| document.details.as_deref().and_then(summarise)),
         source: "osv".to_owned(),
-        modified: document.modified.as_deref().and_then(parse_date),
+        modified,
         affected: affected.to_vec(),
     };
     // `DEBIAN-CVE-2024-1`, `UBUNTU-CVE-…`, `ALPINE-CVE-…`: the distribution's record of one CVE.
@@ -129,10 +160,7 @@ fn name_problems(document: &Document, affected: &[Affected]) -> Vec<Advisory> {
         return Vec::new();
     }
     if bulletin && !cves.is_empty() {
-        return cves
-            .into_iter()
-            .map(|cve| Advisory { bulletin: Some(document.id.clone()), ..advisory(cve, Vec::new()) })
-            .collect();
+        return cves.into_iter().map(|cve| advisory(cve, Vec::new())).collect();
     }
     if !named
         && let [cve] = document.upstream.as_deref().unwrap_or_default()
@@ -181,6 +209,7 @@ pub(crate) fn is_modular(version: &str) -> bool {
 }
 
 fn read_affected(
+    document: &Document,
     ecosystem: &Ecosystem,
     name: &str,
     package: &AffectedPackage,
@@ -205,16 +234,21 @@ fn read_affected(
     let word = |key: &str| {
         specific.and_then(|it| it.get(key)).and_then(|it| it.as_str()).and_then(severity::from_word)
     };
-    let severity =
-        worst(package.severity.as_deref()).or_else(|| word("urgency")).or_else(|| word("severity"));
-    let modular = scheme == Scheme::Rpm
-        && ranges.iter().any(|range| matches!(&range.end, RangeEnd::Fixed(fixed) if is_modular(fixed)));
+    let cvss = worst(package.severity.as_deref());
+    let severity = word("urgency").or_else(|| word("severity")).filter(|_| cvss.is_none());
+    let word = severity.or_else(|| worst_word(package.severity.as_deref()));
+    let grade = Grade::stated(word, cvss, &document.id);
+    // The builds that a version belongs to: a fix names it, a last affected version does too.
+    let build = ranges.iter().find_map(|range| match &range.end {
+        RangeEnd::Fixed(version) | RangeEnd::LastAffected(version) => Some(version.as_str()),
+        RangeEnd::Open => None,
+    });
+    let package = ecosystem.name_of_build(name, build.unwrap_or_default(), stream);
     Some(Affected {
-        ecosystem: ecosystem.clone(),
-        package: if modular { Ecosystem::in_module(stream, name) } else { ecosystem.normalise(name) },
-        severity,
+        grade: (!grade.is_none()).then(|| Box::new(grade)),
         ranges,
         versions,
+        ..Affected::new(ecosystem.clone(), &package)
     })
 }
 
@@ -228,20 +262,25 @@ fn read_events(events: &[RawEvent]) -> Vec<Event> {
     read
 }
 
-fn worst(grades: Option<&[Grade]>) -> Option<Severity> {
-    let read =
-        |grade: &Grade| severity::from_vector(&grade.score).or_else(|| severity::from_word(&grade.score));
-    grades?.iter().filter_map(read).max()
+/// The worst of the vectors.
+fn worst(grades: Option<&[Grading]>) -> Option<Cvss> {
+    grades?.iter().filter_map(|grade| severity::read_vector(&grade.score)).max()
 }
 
-fn grade(document: &Document) -> Severity {
+/// Ubuntu writes a word where a vector should stand.
+fn worst_word(grades: Option<&[Grading]>) -> Option<Severity> {
+    grades?.iter().filter_map(|grade| severity::from_word(&grade.score)).max()
+}
+
+fn grade(document: &Document) -> Grade {
     let word =
         document.database_specific.as_ref().and_then(|it| it.get("severity")).and_then(|it| it.as_str());
     // `Important: curl security update`: the rpm family grades in words, and only here.
     let first =
         document.summary.as_deref().and_then(|summary| summary.split_once(": ")).map(|(word, _)| word);
-    worst(document.severity.as_deref())
-        .or_else(|| word.and_then(severity::from_word))
-        .or_else(|| first.and_then(severity::from_word))
-        .unwrap_or_default()
+    let graded = document.severity.as_deref();
+    let cvss = worst(graded);
+    let named = || word.and_then(severity::from_word).or_else(|| first.and_then(severity::from_word));
+    let word = if cvss.is_some() { None } else { worst_word(graded).or_else(named) };
+    Grade::stated(word, cvss, &document.id)
 }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::Ecosystem;
 use super::feed::{Advisory, Affected, FeedKind, Parsed, is_cve};
 use super::range;
-use crate::finding::Severity;
+use super::severity::Grade;
 
 #[derive(Deserialize)]
 struct Document {
@@ -50,18 +50,15 @@ pub(super) fn parse(json: &[u8]) -> Result<Parsed, serde_json::Error> {
                 continue;
             }
             let affected = Affected {
-                ecosystem: ecosystem.clone(),
-                package: pkg.name.clone(),
-                severity: None,
                 ranges: vec![range::before(ecosystem.scheme(), &fixed)],
-                versions: Vec::new(),
+                ..Affected::new(ecosystem.clone(), &pkg.name)
             };
             let ids = problems.iter().flatten().filter_map(|problem| problem_id(problem));
             advisories.extend(ids.map(|id| Advisory {
                 bulletin: None,
                 id,
                 aliases: Vec::new(),
-                severity: Severity::Unknown,
+                grade: Grade::none(),
                 summary: None,
                 source: ecosystem.family().to_owned(),
                 modified: None,
@@ -69,7 +66,7 @@ pub(super) fn parse(json: &[u8]) -> Result<Parsed, serde_json::Error> {
             }));
         }
     }
-    Ok(Parsed { kind: FeedKind::AlpineSecdb, advisories, covers: vec![ecosystem], whole: true, skipped: 0 })
+    Ok(Parsed { advisories, covers: vec![ecosystem], whole: true, ..Parsed::new(FeedKind::AlpineSecdb) })
 }
 
 fn ecosystem(document: &Document) -> Option<Ecosystem> {
@@ -85,6 +82,8 @@ fn ecosystem(document: &Document) -> Option<Ecosystem> {
         Some(Ecosystem::rolling("wolfi"))
     } else if url.contains("cgr.dev") || url.contains("chainguard.dev") {
         Some(Ecosystem::rolling("chainguard"))
+    } else if url.contains("mini.dev") {
+        Some(Ecosystem::rolling("minimos"))
     } else {
         None
     }

@@ -33,6 +33,16 @@ pub(super) fn marks<'w>(window: &'w Window<'_>) -> impl Iterator<Item = usize> +
         .filter(move |at| *at < fresh.end)
 }
 
+/// What the linker writes before the first function, and the name of one that every program has.
+static PROGRAM: LazyLock<[Finder<'static>; 2]> =
+    LazyLock::new(|| [Finder::new(b"\xff Go build ID: \""), Finder::new(b"\0runtime.goexit\0")]);
+
+/// Whether Go built what this window shows. Both marks are shorter than the context behind the fresh part.
+pub(super) fn is_program(window: &Window<'_>) -> bool {
+    let end = window.bytes.len().min(window.fresh.end + 32);
+    PROGRAM.iter().any(|mark| mark.find(&window.bytes[window.fresh.start..end]).is_some())
+}
+
 /// The modules; `None` when no information follows the mark.
 pub(super) fn packages(bytes: &[u8]) -> Result<Option<Vec<Package>>, ExtractError> {
     let Some(header) = bytes.get(..HEADER_BYTES) else { return Ok(None) };

@@ -129,3 +129,40 @@ fn a_list_that_unpacks_beyond_its_bound_is_refused() {
     let Some(Err(error)) = inspect(&packed(&bomb, flate2::Compression::best()), 128 << 10) else { panic!() };
     assert!(error.contains("more than 8388608"), "{error}");
 }
+
+/// An ELF header of 64 bits, little-endian, whose table of sections stands at `sections`, and as much text as is asked for.
+fn elf(sections: u64, bytes: usize) -> Vec<u8> {
+    let mut file = vec![b'.'; bytes.max(64)];
+    file[..6].copy_from_slice(b"\x7fELF\x02\x01");
+    file[16..18].copy_from_slice(&[3, 0]);
+    file[40..48].copy_from_slice(&sections.to_le_bytes());
+    file
+}
+
+#[test]
+fn programs_that_were_stripped_of_what_they_should_tell_are_refused() {
+    let go_id = b"\xff Go build ID: \"abc\"\n \xff";
+    let go_name = b"\0runtime.goexit\0";
+    let with = |mut file: Vec<u8>, at: usize, mark: &[u8]| {
+        file[at..at + mark.len()].copy_from_slice(mark);
+        file
+    };
+    for (file, expected) in [
+        (elf(100, 40_000), None),
+        (elf(0, 15_000), None),
+        (elf(0, 40_000), Some("without a table of sections")),
+        (with(elf(100, 40_000), 4096, go_id), Some("list of modules was taken out")),
+        (with(elf(100, 40_000), 20_477, go_name), Some("list of modules was taken out")),
+        (with(elf(100, 40_000), 500, b"runtime.goexit"), None),
+    ] {
+        for fresh in [4096, 100_000] {
+            let found = inspect(&file, fresh).map(|found| found.expect_err("refused"));
+            assert_eq!(found.is_some(), expected.is_some(), "{found:?}");
+            assert!(found.unwrap_or_default().contains(expected.unwrap_or_default()), "{expected:?}");
+        }
+    }
+    // One that tells them is no riddle.
+    let whole =
+        [elf(100, 4096), go_id.to_vec(), vec![0; 16 - go_id.len() % 16], go("go1.22.3", MODULES)].concat();
+    assert!(matches!(inspect(&whole, 4096), Some(Ok(_))));
+}

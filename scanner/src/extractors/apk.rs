@@ -30,7 +30,7 @@ impl Extractor for Apk {
                 let mut record = std::mem::take(&mut record);
                 let number =
                     u32::try_from(packages.len()).expect("fewer packages than bytes in a bounded file");
-                owned.extend(std::mem::take(&mut record.owned).into_iter().map(|path| (number, path)));
+                owned.extend(std::mem::take(&mut record.owned).into_iter().map(|path| (number, path.into())));
                 packages.extend(record.package()?);
             } else {
                 record.line(line)?;

@@ -29,8 +29,8 @@ impl Extractor for Dpkg {
             // A checksum and two spaces stand before each path of `.md5sums`.
             let paths =
                 text.lines().map(|line| relative(line.split_once("  ").map_or(line, |(_, path)| path)));
-            let owned = paths.filter(|path| may_hold_packages(path.as_bytes())).map(str::to_owned);
-            return Ok(Extracted::Owned(owned.collect()));
+            let owned = paths.filter(|path| may_hold_packages(path.as_bytes()));
+            return Ok(Extracted::Owned(owned.map(|path| path.to_owned().into()).collect()));
         }
         // A file of `status.d` is one package's control file and may lack the state.
         let default_state = is_status_d(path).then_some("installed");

@@ -8,7 +8,7 @@ pub(crate) mod zip;
 
 use zip::{Archive, Member};
 
-/// Reads jar, war, ear and their relatives.
+/// Reads jar, war, ear and their relatives. A library that tells neither name nor version is listed with an empty version.
 pub struct Java;
 
 /// Endings of Java archives.
@@ -17,6 +17,8 @@ const ENDINGS: [&[u8]; 11] =
 
 /// Archives inside archives: an ear holds a war that holds jars, which may be shaded. Deeper nests are made to cost.
 const DEPTH_MAX: usize = 5;
+/// Where applications keep the archives that they did not build themselves.
+const LIBRARY_FOLDERS: [&str; 3] = ["/lib/", "/libs/", "/jars/"];
 /// Bytes of one member that describes a package; the largest manifests, of signed archives, have a few hundred KB.
 const DESCRIPTION_BYTES_MAX: usize = 4 << 20;
 /// Bytes that are unpacked and held at one time for archives inside archives.
@@ -30,7 +32,7 @@ impl Extractor for Java {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn wants(&self, path: &[u8]) -> Want {
@@ -71,9 +73,11 @@ impl Reading {
         let archive = Archive::open(bytes)?;
         let mut described = Vec::new();
         let mut manifest = None;
+        let mut classes = false;
         for member in archive.members()? {
             let member = member?;
             let name = text(member.name);
+            classes |= name.ends_with(".class");
             if name == "META-INF/MANIFEST.MF" {
                 if manifest
                     .replace(Manifest::parse(&text(&self.unpack(&member, DESCRIPTION_BYTES_MAX)?)))
@@ -92,7 +96,15 @@ impl Reading {
                 }
             }
         }
-        self.identify(path, &manifest.unwrap_or_default(), described)
+        // An application's own archive may have no version; a library without one has lost it.
+        let is_library = depth + 1 < DEPTH_MAX || LIBRARY_FOLDERS.iter().any(|folder| path.contains(folder));
+        let before = self.packages.len();
+        self.identify(path, &manifest.unwrap_or_default(), described)?;
+        if classes && is_library && self.packages.len() == before {
+            let file = path.rsplit('/').next().unwrap_or(path);
+            self.packages.push(Package::new(PackageKind::Maven, field("name", file)?, String::new()));
+        }
+        Ok(())
     }
 
     /// An archive may hold the descriptions of others that were shaded into it, and lack its own.

@@ -6,7 +6,7 @@ use crate::extractors::{ExtractError, Extracted, Extractor, Want, field};
 use crate::package::{Package, PackageKind};
 
 /// Reads `node_modules/NAME/package.json`, `node_modules/@SCOPE/NAME/package.json`, and the same under Debian's
-/// `usr/share/nodejs`.
+/// `usr/share/nodejs`; and, outside such folders, every `package.json`: a link may make an installed package of it.
 pub struct Node;
 
 /// Fields of interest; all else is skipped without being built.
@@ -24,11 +24,13 @@ impl Extractor for Node {
     }
 
     fn version(&self) -> u32 {
-        1
+        2
     }
 
     fn wants(&self, path: &[u8]) -> Want {
-        if path.ends_with(b"/package.json") && directory_name(path).is_some() {
+        let Some(directory) = path.strip_suffix(b"/package.json") else { return Want::No };
+        let inside = |folder| memchr::memmem::find(directory, folder).is_some();
+        if directory_name(path).is_some() || !inside(&b"node_modules/"[..]) && !inside(b"usr/share/nodejs/") {
             Want::Content
         } else {
             Want::No
@@ -48,8 +50,9 @@ impl Extractor for Node {
         // Without a version there is nothing to match: such files mark the module type of a directory.
         let Some(version) = text(manifest.version) else { return Ok(Extracted::Packages(Vec::new())) };
         // A package without a name is still loaded by its directory's.
-        let directory = directory_name(path).unwrap_or_default();
-        let name = text(manifest.name).unwrap_or_else(|| String::from_utf8_lossy(directory).into_owned());
+        let folder = |path: &[u8]| path.rsplit(|&byte| byte == b'/').nth(1).unwrap_or_default().to_vec();
+        let directory = directory_name(path).map_or_else(|| folder(path), <[u8]>::to_vec);
+        let name = text(manifest.name).unwrap_or_else(|| String::from_utf8_lossy(&directory).into_owned());
         let version = version.trim();
         Ok(Extracted::Packages(vec![Package {
             kind: PackageKind::Npm,
@@ -61,6 +64,11 @@ impl Extractor for Node {
             vendor: None,
         }]))
     }
+}
+
+/// Whether Node finds the package of such a file where it is, without a link.
+pub(crate) fn is_installed(path: &[u8]) -> bool {
+    directory_name(path).is_some()
 }
 
 /// `NAME` or `@SCOPE/NAME` when the file lies right in an installed package's directory: a `package.json` deeper

@@ -41,6 +41,7 @@ impl Extractor for OsRelease {
             version_id: value("VERSION_ID")?,
             codename: value("VERSION_CODENAME")?,
             pretty_name: value("PRETTY_NAME")?,
+            repositories: Vec::new(),
         }))
     }
 }

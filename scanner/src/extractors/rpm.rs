@@ -29,7 +29,7 @@ impl Extractor for Rpm {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn wants(&self, path: &[u8]) -> Want {
@@ -56,7 +56,7 @@ impl Extractor for Rpm {
             let Some((package, files)) = header::package(blob)? else { return Ok(()) };
             let number = u32::try_from(packages.len()).expect("fewer packages than bytes in a bounded file");
             packages.push(package);
-            owned.extend(files.into_iter().map(|path| (number, path)));
+            owned.extend(files.into_iter().map(|file| (number, file)));
             Ok(())
         };
         // By content, not by name: rpm itself converts one format into another under the old name.

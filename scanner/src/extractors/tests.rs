@@ -9,7 +9,7 @@ fn packages(path: &str, bytes: &[u8]) -> Result<Vec<String>, String> {
         all().iter().filter(|extractor| extractor.wants(path.as_bytes()) != Want::No).collect();
     let [extractor] = wanted[..] else { panic!("{} extractors want `{path}`", wanted.len()) };
     match extractor.extract(path.as_bytes(), bytes) {
-        Ok(Extracted::Owned(paths)) => Ok(paths),
+        Ok(Extracted::Owned(files)) => Ok(files.into_iter().map(|file| file.path).collect()),
         Ok(found) => match found.packages() {
             Some(packages) => Ok(packages.iter().map(line).collect()),
             None => Ok(vec![format!("{found:?}")]),
@@ -48,10 +48,10 @@ fn a_new_version_of_any_part_is_a_new_analyzer() {
     let detectors = detectors.map(|detector| format!("{}/{}", detector.name(), detector.version()));
     let executables = format!("{}/{}", crate::executables::NAME, crate::executables::VERSION);
     let parts: Vec<_> = extractors.chain(detectors).chain([executables]).collect();
-    let expected = "apk/2 composer/1 dotnet/1 dpkg/2 java/1 node/1 os-release/1 pacman/1 python/1 rpm/2 ruby/1 unsupported/3 \
-        permissions/1 secrets/2 executable/3";
+    let expected = "apk/2 composer/1 content-manifest/1 dotnet/1 dpkg/2 java/2 node/2 os-release/1 pacman/1 python/2 rpm/3 ruby/1 \
+        unsupported/3 permissions/1 secrets/2 executable/4";
     assert_eq!(parts.join(" "), expected, "raise `ANALYZER` together with this list");
-    assert_eq!(crate::layer::ANALYZER, "portcullis-layer/8");
+    assert_eq!(crate::layer::ANALYZER, "portcullis-layer/9");
 }
 
 #[test]
@@ -92,9 +92,10 @@ fn databases_are_wanted_and_look_alikes_are_not() {
         ("app/node_modules/@s/x/package.json", true),
         ("app/node_modules/@s/package.json", false),
         ("app/node_modules/x/test/package.json", false),
-        ("app/package.json", false),
+        ("app/package.json", true),
         ("usr/share/nodejs/x/package.json", true),
         ("opt/venv/lib/python3.11/site-packages/x-1.dist-info/METADATA", true),
+        ("opt/venv/lib/python3.11/site-packages/x-1.dist-info/RECORD", true),
         ("opt/x/METADATA", false),
         ("site-packages/x.egg-info/PKG-INFO", true),
         ("site-packages/x-1-py3.egg-info", true),
@@ -181,10 +182,11 @@ fn only_files_that_may_hold_packages_are_kept_as_owned() {
         "usr/bin/docker",
         "usr/share/java/a.jar",
         "usr/lib/python3/dist-packages/a-1.dist-info/METADATA",
+        "usr/lib/x/liba.so.1",
     ];
     let found = packages("var/lib/dpkg/info/a:amd64.list", list.as_bytes());
     assert_eq!(
-        found.map(|found| found[found.len() - 3..].to_vec()),
+        found.map(|found| found[found.len() - 4..].to_vec()),
         Ok(expected[1..].iter().map(|path| (*path).to_owned()).collect())
     );
 }
@@ -212,6 +214,15 @@ fn python_names_are_normalised_and_descriptions_are_not_headers() {
 }
 
 #[test]
+fn of_a_record_the_files_are_kept_that_tell_whether_the_code_is_there() {
+    let path = "x/site-packages/a-1.dist-info/RECORD";
+    let record = b"a/__init__.py,sha256=x,1\na/b/__init__.py,,\na/c.so,,\nd.py,,\n../../../bin/a,,\n\"e.py\",,\n../f.py,,\n";
+    let expected = ["a/__init__.py", "a/c.so", "d.py", "e.py"];
+    assert_eq!(packages(path, record), Ok(expected.map(|file| format!("x/site-packages/{file}")).to_vec()));
+    assert_eq!(packages(path, b""), Ok(vec![]));
+}
+
+#[test]
 fn os_release_is_unquoted_and_needs_an_id() {
     let read = |text: &str| packages("etc/os-release", text.as_bytes());
     let expected = Extracted::Distribution(Distribution {
@@ -219,6 +230,7 @@ fn os_release_is_unquoted_and_needs_an_id() {
         version_id: Some("12".to_owned()),
         codename: None,
         pretty_name: Some("De\"b'ian".to_owned()),
+        repositories: Vec::new(),
     });
     let text = "ID=x\nPRETTY_NAME=\"De\\\"b'ian\"\nVERSION_ID='12'\nID=Debian\n";
     assert_eq!(read(text), Ok(vec![format!("{expected:?}")]));

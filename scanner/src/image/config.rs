@@ -27,8 +27,12 @@ struct Execution {
     cmd: Option<Vec<String>>,
     #[serde(rename = "Entrypoint")]
     entrypoint: Option<Vec<String>>,
+    #[serde(rename = "User")]
+    user: Option<Value>,
     #[serde(rename = "Volumes")]
-    volumes: Option<std::collections::BTreeMap<String, Value>>,
+    volumes: Option<Value>,
+    #[serde(rename = "WorkingDir")]
+    working_dir: Option<Value>,
 }
 
 #[derive(Default, Deserialize)]
@@ -48,6 +52,27 @@ impl Config {
         serde_json::from_slice(bytes).unwrap_or_default()
     }
 
+    /// Whom containers run as; empty where nothing is said.
+    pub(super) fn user(&self) -> &str {
+        text(self.config.as_ref().and_then(|config| config.user.as_ref()))
+    }
+
+    /// Where they start; empty where nothing is said.
+    pub(super) fn working_directory(&self) -> &str {
+        text(self.config.as_ref().and_then(|config| config.working_dir.as_ref()))
+    }
+
+    pub(super) fn labels(&self) -> impl Iterator<Item = (&str, &str)> {
+        let labels = self.config.iter().filter_map(|config| config.labels.as_ref()).flatten();
+        labels.map(|(name, value)| (name.as_str(), text(Some(value))))
+    }
+
+    /// Paths that containers get volumes at.
+    pub(super) fn volumes(&self) -> impl Iterator<Item = &str> {
+        let volumes = self.config.iter().filter_map(|config| config.volumes.as_ref()?.as_object());
+        volumes.flat_map(serde_json::Map::keys).map(String::as_str)
+    }
+
     /// One instruction a layer: history entries that made no layer are passed over. When the numbers do not agree
     /// nothing is claimed.
     pub(super) fn instructions(&self, layers: usize) -> Vec<Option<String>> {
@@ -55,13 +80,6 @@ impl Config {
         let made_layers = history.iter().filter(|entry| entry.empty_layer != Some(true));
         let instructions: Vec<_> = made_layers.map(|entry| entry.created_by.clone()).collect();
         if instructions.len() == layers { instructions } else { vec![None; layers] }
-    }
-
-    /// Declared volumes as folders: `var/lib/data/`. The root itself would be all.
-    pub(super) fn volumes(&self) -> Vec<String> {
-        let declared = self.config.iter().flat_map(|execution| execution.volumes.iter().flatten());
-        let folder = |(path, _): (&String, &Value)| format!("{}/", path.trim_matches('/'));
-        declared.map(folder).filter(|folder| folder != "/").collect()
     }
 
     /// Credentials in environment, labels, command and history.
@@ -99,6 +117,10 @@ impl Config {
         found.dedup();
         found
     }
+}
+
+fn text(value: Option<&Value>) -> &str {
+    value.and_then(Value::as_str).unwrap_or_default()
 }
 
 fn search(place: &str, text: &str, found: &mut Vec<SecretFinding>) {

@@ -101,7 +101,9 @@ impl Group {
 pub fn effectiveness(layers: &[Layer<'_>], config: &[u8]) -> Effectiveness {
     let config = Config::parse(config);
     let view = View::new(layers);
-    let volumes = config.volumes();
+    // The root itself would be all.
+    let folders = config.volumes().map(|path| format!("{}/", path.trim_matches('/')));
+    let volumes: Vec<String> = folders.filter(|folder| folder != "/").collect();
     let mut seen: HashMap<EntryId, ()> = HashMap::new();
     let mut copies: HashMap<(u64, u32), Vec<(usize, String)>> = HashMap::new();
     let mut groups: BTreeMap<(What, usize), Group> = BTreeMap::new();
@@ -114,7 +116,7 @@ pub fn effectiveness(layers: &[Layer<'_>], config: &[u8]) -> Effectiveness {
         let (path, layer) = (printable(path), index(content.layer));
         if let Some(leftover) = leftover(&path) {
             groups.entry((What::Leftover(leftover), layer)).or_default().add(&path, node.size);
-        } else if volumes.iter().any(|volume| path.starts_with(volume)) {
+        } else if volumes.iter().any(|volume| path.starts_with(volume.as_str())) {
             groups.entry((What::Volume, layer)).or_default().add(&path, node.size);
         }
         if let Some(hash) = node.hash.filter(|_| node.size >= DUPLICATE_BYTES_MIN) {

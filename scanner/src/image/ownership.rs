@@ -38,16 +38,16 @@ pub(super) fn owned_files(
             // A list of a package that is not installed is nobody's word.
             Ok(Extracted::Owned(paths)) => {
                 if let Some(owner) = listed_package(place).filter(|name| debs.contains(name)) {
-                    paths.iter().for_each(|path| claim(path, layer(id), owner));
+                    paths.iter().for_each(|file| claim(&file.path, layer(id), owner));
                 }
             }
             Ok(Extracted::System { packages, owned }) => {
-                for (number, path) in owned {
+                for (number, file) in owned {
                     let package = usize::try_from(*number).ok().and_then(|number| packages.get(number));
                     if let Some(package) = package.filter(|package| !is_foreign(package)) {
                         // The database is rewritten with each package; the files were, when theirs came.
                         let installed_in = origins.get(&("", package)).copied().unwrap_or(layer(id));
-                        claim(path, installed_in, &package.name);
+                        claim(&file.path, installed_in, &package.name);
                     }
                 }
             }
@@ -58,12 +58,12 @@ pub(super) fn owned_files(
 }
 
 /// `libc6` out of `var/lib/dpkg/info/libc6:amd64.list`.
-fn listed_package(path: &str) -> Option<&str> {
+pub(super) fn listed_package(path: &str) -> Option<&str> {
     let name = path.rsplit('/').next()?;
     let name = name.strip_suffix(".list").or_else(|| name.strip_suffix(".md5sums"))?;
     name.split(':').next()
 }
 
 fn layer(id: EntryId) -> usize {
-    usize::try_from(id.layer).expect("counted from an index")
+    id.layer()
 }

@@ -1,19 +1,19 @@
 //! What is installed in the final view, where each package came from, and what contradicts itself.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use crate::executables;
-use crate::extractors::Extracted;
-use crate::image::ownership;
+use crate::extractors::{Extracted, node};
 use crate::image::tree::{EntryId, Lookup, Shape};
 use crate::image::view::View;
+use crate::image::{evasion, languages, ownership};
 use crate::layer::Extraction;
-use crate::package::{Distribution, Package, PackageKind};
+use crate::package::{Distribution, Package};
 use crate::report::{ImagePackage, Unknown};
 
 /// What the package databases say.
 #[derive(Default)]
-pub(super) struct Inventory {
+pub(super) struct Installed {
     pub(super) distribution: Option<Distribution>,
     pub(super) packages: Vec<ImagePackage>,
     /// The distribution's package behind each [`ImagePackage::owned`], by path.
@@ -23,7 +23,7 @@ pub(super) struct Inventory {
 
 /// Places where a package manager looks for its database, and who reads it. Such a place may be a link, or lie behind
 /// one; what stands at its end must have been read.
-const DATABASES: [(&str, &str); 9] = [
+pub(super) const DATABASES: [(&str, &str); 9] = [
     ("lib/apk/db/installed", "apk"),
     ("usr/lib/apk/db/installed", "apk"),
     ("usr/lib/sysimage/rpm/Packages", "rpm"),
@@ -38,23 +38,7 @@ const DATABASES: [(&str, &str); 9] = [
 /// Who reads the databases of distributions.
 const SYSTEM_EXTRACTORS: [&str; 5] = ["apk", "dpkg", "pacman", "rpm", "unsupported"];
 
-/// What stays behind when a database is deleted to hide what is installed.
-const LEFTOVERS: [&str; 12] = [
-    "lib/apk/db/scripts.tar",
-    "lib/apk/db/triggers",
-    "sbin/apk",
-    "usr/bin/dpkg",
-    "usr/bin/rpm",
-    "usr/lib/apk/db/scripts.tar",
-    "usr/lib/sysimage/rpm",
-    "var/lib/dpkg/available",
-    "var/lib/dpkg/info",
-    "var/lib/pacman/local",
-    "var/lib/rpm",
-    "var/lib/rpmmanifest",
-];
-
-impl Inventory {
+impl Installed {
     pub(super) fn new(view: &View<'_>) -> Self {
         let mut inventory = Self::default();
         let by_entry: HashMap<EntryId, &Extraction> = view.extractions().collect();
@@ -63,7 +47,7 @@ impl Inventory {
         for (place, extractor) in DATABASES {
             inventory.check_place(view, &by_entry, place, extractor);
         }
-        inventory.check_deleted(view);
+        evasion::lint(view, &by_entry, &mut inventory);
         if inventory.packages.is_empty() && inventory.unknown.is_empty() {
             inventory.unknown.insert(Unknown::NothingRecognised);
         }
@@ -94,12 +78,25 @@ impl Inventory {
 
     fn collect_packages(&mut self, view: &View<'_>) {
         let mut origins: HashMap<(&str, &Package), usize> = HashMap::new();
-        let (mut found, mut broken) = (Vec::new(), Vec::new());
+        let (mut found, mut broken, mut unnamed) = (Vec::new(), Vec::new(), Vec::new());
+        let linked = languages::linked_node_packages(view);
         for (id, extraction) in view.extractions() {
             let visible = view.visible.get(&id);
+            // A `package.json` beside an application describes itself, and no installed package.
+            if extraction.extractor == "node"
+                && visible.is_some_and(|path| !node::is_installed(path.as_bytes()))
+                && !linked.contains(&id)
+            {
+                continue;
+            }
             match &extraction.found {
                 Ok(Extracted::Packages(packages) | Extracted::System { packages, .. }) => {
                     for package in packages {
+                        // An archive of classes without a name or a version: what is in it cannot be judged.
+                        if package.version.is_empty() {
+                            unnamed.extend(visible.map(|path| (id, path, &package.name)));
+                            continue;
+                        }
                         // A system has one database, wherever it is moved; language packages are told by place.
                         let system = package.kind.is_system();
                         let place = if system { "" } else { visible.map_or("", String::as_str) };
@@ -116,6 +113,12 @@ impl Inventory {
                             .insert(Unknown::UnsupportedDatabase { path: path.clone(), layer: layer(id) });
                     }
                 }
+                // Each build of an image on an image leaves its own list.
+                Ok(Extracted::Repositories(names)) => {
+                    if let (Some(distribution), Some(_)) = (&mut self.distribution, visible) {
+                        distribution.repositories.extend(names.iter().cloned());
+                    }
+                }
                 Ok(Extracted::Distribution(_) | Extracted::Owned(_)) => {}
                 // `os-release` is judged at its place; files of that name elsewhere say nothing.
                 Err(_) if extraction.extractor == "os-release" => {}
@@ -125,7 +128,7 @@ impl Inventory {
             }
         }
         let of_languages = found.iter().any(|(_, package)| !package.package.kind.is_system());
-        if of_languages || !broken.is_empty() {
+        if of_languages || !broken.is_empty() || !unnamed.is_empty() {
             let owned = ownership::owned_files(view, self.distribution.as_ref(), &found, &origins);
             for (id, package) in &mut found {
                 if let Some(owner) = owned.get(id).filter(|_| !package.package.kind.is_system()) {
@@ -137,6 +140,11 @@ impl Inventory {
             broken.retain(|(id, extractor, ..)| {
                 SYSTEM_EXTRACTORS.contains(extractor) || !owned.contains_key(id)
             });
+            unnamed.retain(|(id, ..)| !owned.contains_key(id));
+        }
+        for (id, path, name) in unnamed {
+            let problem = format!("the archive `{name}` has lost what tells its version");
+            self.unknown.insert(Unknown::HiddenPackages { path: path.clone(), layer: layer(id), problem });
         }
         for (id, extractor, path, problem) in broken {
             if extractor == executables::NAME {
@@ -145,6 +153,10 @@ impl Inventory {
             } else {
                 self.broken(path, layer(id), problem);
             }
+        }
+        if let Some(distribution) = &mut self.distribution {
+            distribution.repositories.sort();
+            distribution.repositories.dedup();
         }
         self.packages = found.into_iter().map(|(_, package)| package).collect();
         self.packages.sort();
@@ -166,8 +178,12 @@ impl Inventory {
                 Shape::File(content) => {
                     let read =
                         by_entry.get(&content).is_some_and(|extraction| extraction.extractor == extractor);
+                    let path = view.visible.get(&content).map_or("", String::as_str);
                     if !read {
                         self.broken(place, layer(content), "a link to a file of another name");
+                    } else if !evasion::is_known_place(path) {
+                        let (path, target) = (place.to_owned(), path.to_owned());
+                        self.unknown.insert(Unknown::LinkedDatabase { path, target, layer: layer(content) });
                     }
                 }
                 _ => self.broken(place, 0, "not a file"),
@@ -175,36 +191,7 @@ impl Inventory {
         }
     }
 
-    /// Packages that earlier layers list, or traces of a package manager, without any package in the final view.
-    fn check_deleted(&mut self, view: &View<'_>) {
-        let mut listed: BTreeMap<PackageKind, EntryId> = BTreeMap::new();
-        for (id, extraction) in view.extractions() {
-            let Some(packages) = extraction.found.as_ref().ok().and_then(Extracted::packages) else {
-                continue;
-            };
-            let kind = packages.first().map(|package| package.kind);
-            listed.extend(kind.filter(|kind| kind.is_system()).map(|kind| (kind, id)));
-        }
-        listed.retain(|kind, _| !self.packages.iter().any(|found| found.package.kind == *kind));
-        let described = view.described(|id| listed.values().any(|listed| *listed == id));
-        for id in listed.values() {
-            let by = view.stack.hidden_by.get(id).map_or(layer(*id), |layer| to_index(*layer));
-            let path = described.get(id).map_or("", |entry| entry.path.as_str());
-            self.broken(path, by, "a later layer deletes or empties it, and nothing takes its place");
-        }
-        // Any system's packages explain the tools of another: Alpine has a package `dpkg`.
-        if self.packages.iter().any(|found| found.package.kind.is_system()) {
-            return;
-        }
-        for trace in LEFTOVERS {
-            if matches!(view.stack.tree.lookup(trace.as_bytes()), Lookup::Found(_)) {
-                self.broken(trace, 0, "traces of a package manager, but no list of packages");
-                return;
-            }
-        }
-    }
-
-    fn broken(&mut self, path: &str, layer: usize, problem: &str) {
+    pub(super) fn broken(&mut self, path: &str, layer: usize, problem: &str) {
         self.unknown.insert(Unknown::BrokenDatabase {
             path: path.to_owned(),
             layer,
@@ -214,9 +201,5 @@ impl Inventory {
 }
 
 fn layer(id: EntryId) -> usize {
-    to_index(id.layer)
-}
-
-fn to_index(layer: u32) -> usize {
-    usize::try_from(layer).expect("counted from an index")
+    id.layer()
 }

@@ -11,7 +11,7 @@ use crate::layer::entry::{Entry, EntryKind, printable};
 use crate::limits::SYMLINKS_MAX;
 
 /// Number of a node in its tree.
-type NodeId = usize;
+pub(super) type NodeId = usize;
 
 /// Deepest directory that a path may reach once its links are followed: what is deeper cannot be opened by its path.
 const RESOLVED_DEPTH_MAX: usize = 2048;
@@ -23,6 +23,13 @@ const ROOT: NodeId = 0;
 pub(super) struct EntryId {
     pub(super) layer: u32,
     pub(super) entry: u32,
+}
+
+impl EntryId {
+    /// Index into the image's layers.
+    pub(super) fn layer(self) -> usize {
+        usize::try_from(self.layer).expect("counted from an index")
+    }
 }
 
 /// What stands at one place of the tree.
@@ -112,6 +119,11 @@ impl Tree {
                 open.push((path.len(), self.nodes[child].children.iter()));
             }
         }
+    }
+
+    /// The names in a directory, in order.
+    pub(super) fn children(&self, id: NodeId) -> impl Iterator<Item = (&[u8], NodeId)> {
+        self.nodes[id].children.iter().map(|(name, child)| (&**name, *child))
     }
 
     /// Follows links as the kernel does, inside the root.

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use crate::image::Layer;
-use crate::image::tree::{EntryId, Shape, Stack};
+use crate::image::tree::{EntryId, Lookup, Shape, Stack};
 use crate::layer::entry::{EntryKind, printable};
+use crate::layer::program::Program;
 use crate::layer::{Detection, Extraction, LayerOutcome};
 use crate::limits::IMAGE_ENTRIES_MAX;
 use crate::report::Unknown;
@@ -74,6 +75,23 @@ impl<'a> View<'a> {
         self.layers.iter().enumerate().flat_map(|(index, layer)| {
             let id = move |entry| EntryId { layer: number(index), entry };
             layer.report.extractions.iter().map(move |extraction| (id(extraction.entry), extraction))
+        })
+    }
+
+    /// The file that a path leads to.
+    pub(super) fn content(&self, path: &[u8]) -> Option<EntryId> {
+        let Lookup::Found(node) = self.stack.tree.lookup(path) else { return None };
+        match self.stack.tree.node(node).shape {
+            Shape::File(content) => Some(content),
+            _ => None,
+        }
+    }
+
+    /// What can be run, oldest layer first.
+    pub(super) fn programs(&self) -> impl Iterator<Item = (EntryId, &'a Program)> {
+        self.layers.iter().enumerate().flat_map(|(index, layer)| {
+            let id = move |entry| EntryId { layer: number(index), entry };
+            layer.report.programs.iter().map(move |program| (id(program.entry), program))
         })
     }
 

@@ -2,9 +2,10 @@
 
 use crate::detectors::{self, Detected};
 use crate::executables::{self, Executable};
-use crate::extractors::{self, ExtractError, Extracted, Extractor, Want};
+use crate::extractors::{self, ExtractError, Extracted, Extractor, OwnedFile, Want};
 use crate::layer::entry::{Entry, EntryKind, EntryTable, clean};
 use crate::layer::nested::{self, Nested};
+use crate::layer::program::{self, Hashing, Program};
 use crate::layer::tar::{Entries, Header};
 use crate::layer::window::WindowBuffer;
 use crate::layer::{Detection, Extraction, Refusal};
@@ -20,12 +21,14 @@ pub(crate) struct Contents {
     pub(crate) table: EntryTable,
     pub(crate) extractions: Vec<Extraction>,
     pub(crate) detections: Vec<Detection>,
+    pub(crate) programs: Vec<Program>,
     pub(crate) file_bytes: u64,
     extracted_bytes: usize,
     current: Option<Current>,
     crc: flate2::Crc,
     capture: Vec<u8>,
     executable: Option<Executable>,
+    program: Option<Hashing>,
     nested: Option<Nested>,
     /// Bytes that packed archives inside this layer may still unpack to.
     nested_budget: u64,
@@ -61,12 +64,14 @@ impl Contents {
             table: EntryTable::default(),
             extractions: Vec::new(),
             detections: Vec::new(),
+            programs: Vec::new(),
             file_bytes: 0,
             extracted_bytes: 0,
             current: None,
             crc: flate2::Crc::new(),
             capture: Vec::new(),
             executable: None,
+            program: None,
             nested: None,
             nested_budget: NESTED_BYTES_MAX,
             window: WindowBuffer::default(),
@@ -118,12 +123,17 @@ impl Contents {
         if matches!(&found, Ok(Extracted::Owned(paths)) if paths.is_empty()) {
             return Ok(());
         }
-        self.extracted_bytes += found.as_ref().map_or(256, weight);
+        self.weigh(found.as_ref().map_or(256, weight))?;
+        let found = found.map_err(|error| error.to_string());
+        self.extractions.push(Extraction { entry, extractor: extractor.to_owned(), found });
+        Ok(())
+    }
+
+    fn weigh(&mut self, bytes: usize) -> Result<(), Refusal> {
+        self.extracted_bytes = self.extracted_bytes.saturating_add(bytes);
         if self.extracted_bytes > self.limits.extracted_bytes_max {
             return Err(Refusal::TooMuchExtracted { max: self.limits.extracted_bytes_max });
         }
-        let found = found.map_err(|error| error.to_string());
-        self.extractions.push(Extraction { entry, extractor: extractor.to_owned(), found });
         Ok(())
     }
 
@@ -136,6 +146,12 @@ impl Contents {
         }
         if let Some(executable) = &mut self.executable {
             executable.inspect(&window);
+        }
+        if window.first && current.extractor.is_none() && entry.kind == EntryKind::File {
+            self.program = Hashing::of(window.bytes);
+        }
+        if let Some(program) = &mut self.program {
+            program.more(&window.bytes[window.fresh.clone()]);
         }
         if window.first && entry.kind == EntryKind::File {
             self.nested = Nested::of(entry.path, window.bytes, &self.limits, self.nested_budget);
@@ -172,6 +188,7 @@ impl Entries for Contents {
         }
         self.crc.reset();
         self.executable = None;
+        self.program = None;
         self.nested = None;
         self.window.begin();
         self.current = Some(Current { header, path, target, extractor: extractor.flatten() });
@@ -214,7 +231,12 @@ impl Entries for Contents {
         self.inspect(&current);
         let hashed = current.header.kind == EntryKind::File && current.header.size >= HASHED_BYTES_MIN;
         let number = self.table.push(&current.entry(hashed.then(|| self.crc.sum())), &self.limits)?;
+        if let Some(program) = self.program.take() {
+            self.weigh(program::WEIGHT)?;
+            self.programs.push(program.finish(number));
+        }
         self.search_nested(&current);
+        self.found.extend(current.header.device.map(|(major, minor)| Detected::Device { major, minor }));
         for detected in self.found.drain(..) {
             if self.detections.len() >= self.limits.detections_max {
                 return Err(Refusal::TooManyDetections { max: self.limits.detections_max });
@@ -233,12 +255,14 @@ fn weight(extracted: &Extracted) -> usize {
         let told: usize = told.into_iter().flatten().map(String::len).sum();
         128 + package.name.len() + package.version.len() + source + told
     };
+    let file = |file: &OwnedFile| 56 + file.path.len() + file.sha256.as_ref().map_or(0, String::len);
     match extracted {
         Extracted::Distribution(_) | Extracted::Unsupported => 256,
-        Extracted::Owned(paths) => paths.iter().map(|path| 32 + path.len()).sum(),
+        Extracted::Owned(files) => files.iter().map(file).sum(),
+        Extracted::Repositories(names) => names.iter().map(|name| 32 + name.len()).sum(),
         Extracted::Packages(packages) => packages.iter().map(package).sum(),
         Extracted::System { packages, owned } => {
-            let paths: usize = owned.iter().map(|(_, path)| 40 + path.len()).sum();
+            let paths: usize = owned.iter().map(|(_, owned)| 8 + file(owned)).sum();
             packages.iter().map(package).sum::<usize>() + paths
         }
     }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::layer::entry::EntryTable;
+use crate::layer::program::Program;
 use crate::layer::{ANALYZER, Compression, Detection, Extraction, LayerOutcome, LayerReport};
 
 /// Packing level: a report is written once a layer, and level 1 already shrinks it to a fifth.
@@ -24,6 +25,7 @@ struct Facts<'r> {
     file_bytes: u64,
     entries: u32,
     extractions: Cow<'r, [Extraction]>,
+    programs: Cow<'r, [Program]>,
     detections: Cow<'r, [Detection]>,
 }
 
@@ -37,6 +39,7 @@ pub(super) fn encode(report: &LayerReport) -> Vec<u8> {
         file_bytes: report.file_bytes,
         entries: report.table.len(),
         extractions: Cow::Borrowed(&report.extractions),
+        programs: Cow::Borrowed(&report.programs),
         detections: Cow::Borrowed(&report.detections),
     };
     let facts = serde_json::to_vec(&facts).expect("plain data with text keys");
@@ -62,6 +65,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<LayerReport> {
     let table = EntryTable::from_bytes(table, facts.entries)?;
     let known = |entry: u32| entry < table.len();
     let consistent = facts.extractions.iter().all(|extraction| known(extraction.entry))
+        && facts.programs.iter().all(|program| known(program.entry))
         && facts.detections.iter().all(|detection| known(detection.entry));
     consistent.then(|| LayerReport {
         compression: facts.compression,
@@ -72,6 +76,7 @@ pub(super) fn decode(bytes: &[u8]) -> Option<LayerReport> {
         file_bytes: facts.file_bytes,
         table,
         extractions: facts.extractions.into_owned(),
+        programs: facts.programs.into_owned(),
         detections: facts.detections.into_owned(),
     })
 }

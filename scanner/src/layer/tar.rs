@@ -16,6 +16,8 @@ pub(crate) struct Header {
     pub(crate) kind: EntryKind,
     pub(crate) mode: u32,
     pub(crate) size: u64,
+    /// Major and minor number of a device node.
+    pub(crate) device: Option<(u64, u64)>,
 }
 
 /// Receives what the archive holds: per entry one `entry`, for files then any number of `content`, then `end`.
@@ -204,6 +206,7 @@ impl TarReader {
             kind: EntryKind::File,
             mode: u32::try_from(mode & 0o7777).expect("twelve bits"),
             size,
+            device: None,
         };
         let pending = std::mem::take(&mut self.pending);
         if pending.pax.path.is_some() && pending.gnu_name.is_some()
@@ -215,6 +218,10 @@ impl TarReader {
         header.link = pending.pax.link_path.or(pending.gnu_link).unwrap_or(header.link);
         header.size = pending.pax.size.unwrap_or(header.size);
         header.kind = self.kind(type_flag, &header.name)?;
+        if matches!(header.kind, EntryKind::BlockDevice | EntryKind::CharacterDevice) {
+            let device = |field| self::number(field).unwrap_or_default();
+            header.device = Some((device(&self.block[329..337]), device(&self.block[337..345])));
+        }
         if header.kind != EntryKind::File && header.size != 0 {
             // Go reads what follows as the next header, other readers skip it as content.
             return Err(self.ambiguous("an entry that cannot have content states a size"));

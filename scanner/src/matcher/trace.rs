@@ -23,6 +23,8 @@ pub enum Step<'a> {
     },
     /// The name under which advisories are looked for, and the version that is compared.
     Asked {
+        /// The release's advisories, or those of a channel beside it.
+        ecosystem: &'a Ecosystem,
         /// As the ecosystem writes it.
         name: &'a str,
         /// Of the package or of its source.
@@ -45,6 +47,13 @@ pub enum Step<'a> {
         version: &'a str,
         /// Its answer.
         affected: bool,
+    },
+    /// An advisory was not asked: an earlier channel, or the package's own name, has spoken about its problem.
+    Superseded {
+        /// Which.
+        entry: &'a Entry<'a>,
+        /// The version that would be compared.
+        version: &'a str,
     },
     /// Nothing more about this package.
     Done {

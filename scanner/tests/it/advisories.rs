@@ -95,7 +95,7 @@ fn a_bound_that_cannot_be_ordered_affects_more_and_not_less() {
 fn withdrawn_and_foreign_documents_are_left_out_and_counted() {
     let affected = r#""affected":[{"package":{"ecosystem":"npm","name":"a"}}]"#;
     let maven = osv(r#""affected":[{"package":{"ecosystem":"Hackage","name":"a:b"}}]"#);
-    let pro = osv(r#""affected":[{"package":{"ecosystem":"Ubuntu:Pro:22.04:LTS","name":"a"}}]"#);
+    let pro = osv(r#""affected":[{"package":{"ecosystem":"Ubuntu:Pro:Realtime:22.04:LTS","name":"a"}}]"#);
     let mut builder = Builder::new();
     for document in [osv(&format!(r#""withdrawn":"2026-01-02T00:00:00Z",{affected}"#)), maven, pro] {
         let added = builder.add("test", None, document.as_bytes()).unwrap();
@@ -208,7 +208,9 @@ fn an_ungraded_advisory_takes_the_grade_that_others_give_the_same_problem() {
         [{"package":{"ecosystem":"npm","name":"b"}}],"database_specific":{"severity":"MODERATE"}}"#;
     let advisories = open(&[SECDB, graded]);
     let told = told(&advisories, &Ecosystem::alpine("v3.20"), "a");
-    assert_eq!(told[0], "CVE-2026-0001 medium [, 1.2-r1)");
+    assert_eq!(told[0], "CVE-2026-0001 =GHSA-1 medium [, 1.2-r1)");
+    let entry = advisories.lookup(&Ecosystem::alpine("v3.20"), "a").unwrap().next().unwrap().unwrap();
+    assert_eq!(entry.severity_source, Some("GHSA-1"), "who graded it is named");
 }
 
 #[test]
@@ -272,10 +274,109 @@ fn distributions_find_their_ecosystem_and_derivatives_find_none() {
             version_id: text(version),
             codename: text(codename),
             pretty_name: None,
+            repositories: Vec::new(),
         };
         let ecosystem = Ecosystem::of_distribution(&distribution);
         assert_eq!(ecosystem.as_ref().map(Ecosystem::as_str), expected, "{id} {version:?}");
     }
+}
+
+#[test]
+fn a_withdrawn_document_takes_back_every_older_copy_in_every_source_and_order() {
+    let affected = r#""affected":[{"package":{"ecosystem":"npm","name":"a"}}]"#;
+    let old = osv(affected);
+    let withdrawn = r#""withdrawn":"2026-02-01T00:00:00Z","#;
+    let taken_back = osv(&format!("{withdrawn}{affected}"));
+    let newer = old.replace("2026-01-01", "2026-03-01");
+    for (documents, expected) in [
+        ([&old, &taken_back, &old], 0),
+        ([&taken_back, &old, &old], 0),
+        ([&taken_back, &newer, &old], 1),
+        ([&newer, &old, &taken_back], 1),
+    ] {
+        let mut builder = Builder::new();
+        for (number, document) in documents.into_iter().enumerate() {
+            builder.add(&format!("source-{number}"), None, document.as_bytes()).unwrap();
+        }
+        let advisories = Advisories::open(Arc::new(builder.finish(NOW).unwrap())).unwrap();
+        assert_eq!(told(&advisories, &Ecosystem::npm(), "a").len(), expected, "{documents:?}");
+    }
+}
+
+#[test]
+fn records_of_one_cve_by_two_distributions_stand_beside_each_other_in_one_source() {
+    let record = |of: &str, ecosystem: &str| {
+        let affected = format!(r#""affected":[{{"package":{{"ecosystem":"{ecosystem}","name":"a"}}}}]"#);
+        osv(&affected).replace("GHSA-1", &format!("{of}-CVE-2026-0001"))
+    };
+    let (debian_record, alpine_record) = (record("DEBIAN", "Debian:12"), record("ALPINE", "Alpine:v3.20"));
+    let advisories = open(&[&debian_record, &alpine_record]);
+    assert_eq!(told(&advisories, &debian("bookworm"), "a").len(), 1);
+    assert_eq!(told(&advisories, &Ecosystem::alpine("v3.20"), "a").len(), 1);
+}
+
+#[test]
+fn all_names_of_a_problem_are_found_by_way_of_other_feeds_and_two_cves_stay_two() {
+    let named = |id: &str, aliases: &[&str], package: &str| {
+        let aliases: Vec<String> = aliases.iter().map(|alias| format!("\"{alias}\"")).collect();
+        format!(
+            r#"{{"id":"{id}","modified":"2026-01-01T00:00:00Z","aliases":[{}],
+            "affected":[{{"package":{{"ecosystem":"npm","name":"{package}"}}}}]}}"#,
+            aliases.join(",")
+        )
+    };
+    let mut documents = vec![
+        named("GHSA-1", &[], "a"),
+        // Nothing about `a`, but what its advisory is also called.
+        named("PYSEC-1", &["GHSA-1"], "b"),
+        named("CVE-2026-0001", &["PYSEC-1"], "c"),
+    ];
+    let built = |documents: &[String]| open(&documents.iter().map(String::as_str).collect::<Vec<_>>());
+    let advisories = built(&documents);
+    let all = ["GHSA-1 =CVE-2026-0001 =PYSEC-1 unknown [, …)"];
+    assert_eq!(told(&advisories, &Ecosystem::npm(), "a"), all);
+
+    // One name too many: it would make one problem of two.
+    documents.push(named("OTHER-1", &["GHSA-1", "CVE-2026-0002"], "d"));
+    documents.push(named("BOTH-1", &["CVE-2026-0001", "CVE-2026-0003"], "e"));
+    let advisories = built(&documents);
+    let names = |package: &str| told(&advisories, &Ecosystem::npm(), package).remove(0);
+    for package in ["a", "b", "c", "d"] {
+        let cves = names(package).matches("CVE-2026-").count();
+        assert_eq!(cves, 1, "{}", names(package));
+    }
+    assert_eq!(names("e").matches("CVE-2026-").count(), 2, "as the advisory says itself");
+}
+
+#[test]
+fn a_chain_of_a_thousand_aliases_does_not_join_everything() {
+    let document = |number: usize| {
+        format!(
+            r#"{{"id":"X-{number}","modified":"2026-01-01T00:00:00Z","aliases":["X-{}"],
+            "affected":[{{"package":{{"ecosystem":"npm","name":"a"}}}}]}}"#,
+            number + 1
+        )
+    };
+    let documents: Vec<String> = (0..1000).map(document).collect();
+    let advisories = open(&documents.iter().map(String::as_str).collect::<Vec<_>>());
+    let entries = advisories.lookup(&Ecosystem::npm(), "a").unwrap().map(Result::unwrap);
+    let most = entries.map(|entry| entry.aliases.len()).max();
+    assert!(most > Some(1) && most <= Some(64), "{most:?}");
+}
+
+#[test]
+fn a_score_is_computed_from_the_vector_and_its_advisory_named() {
+    let vector = "CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N";
+    let document = osv(&format!(
+        r#""severity":[{{"type":"CVSS_V3","score":"CVSS:3.1/AV:L/AC:H/PR:H/UI:R/S:U/C:N/I:N/A:L"}},
+        {{"type":"CVSS_V4","score":"{vector}"}}],"database_specific":{{"severity":"LOW"}},
+        "affected":[{{"package":{{"ecosystem":"npm","name":"a"}}}}]"#
+    ));
+    let advisories = open(&[&document]);
+    let entry = advisories.lookup(&Ecosystem::npm(), "a").unwrap().next().unwrap().unwrap();
+    let (score, written) = entry.cvss.unwrap();
+    assert_eq!((score.to_string().as_str(), written), ("9.3", vector));
+    assert_eq!((entry.severity, entry.severity_source), (Severity::Critical, Some("GHSA-1")));
 }
 
 #[test]
@@ -319,23 +420,23 @@ fn every_damaged_byte_and_every_cut_is_refused() {
 /// A file whose digests are right but whose body is not what a builder writes.
 fn forge(file: &[u8], place: usize, value: u8) -> Vec<u8> {
     use sha2::{Digest as _, Sha256};
-    const HEADER: usize = 128;
+    const HEADER: usize = 160;
     let mut forged = file.to_vec();
     let place = HEADER + place % (file.len() - HEADER);
     forged[place] = value;
     let body = Sha256::digest(&forged[HEADER..]);
     forged[20..52].copy_from_slice(&body);
-    let header = Sha256::digest(&forged[..96]);
-    forged[96..128].copy_from_slice(&header);
+    let header = Sha256::digest(&forged[..128]);
+    forged[128..160].copy_from_slice(&header);
     forged
 }
 
 #[test]
 fn a_forged_file_gets_past_the_digests() {
     let file = build(&[SECDB, TRACKER]);
-    assert_eq!(forge(&file, 0, file[128]), file);
+    assert_eq!(forge(&file, 0, file[160]), file);
     let last = *file.last().unwrap() ^ 1;
-    assert!(Advisories::open(Arc::new(forge(&file, file.len() - 129, last))).is_ok());
+    assert!(Advisories::open(Arc::new(forge(&file, file.len() - 161, last))).is_ok());
 }
 
 proptest! {

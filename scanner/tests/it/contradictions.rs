@@ -26,6 +26,13 @@ fn report(layers: Layers<'_>) -> ScanReport {
 fn unknown(layers: Layers<'_>) -> Vec<&'static str> {
     let kind = |unknown: &Unknown| match unknown {
         Unknown::BrokenDatabase { .. } => Some("broken"),
+        Unknown::ContradictingDistribution { .. } => Some("contradiction"),
+        Unknown::DeletedDatabase { .. } => Some("deleted"),
+        Unknown::HiddenPackages { .. } => Some("hidden"),
+        Unknown::LinkedDatabase { .. } => Some("linked"),
+        Unknown::MisplacedDatabase { .. } => Some("misplaced"),
+        Unknown::ShortenedDatabase { .. } => Some("shortened"),
+        Unknown::UnlistedSystem { .. } => Some("unlisted"),
         Unknown::NoAdvisoryData | Unknown::NoAdvisories { .. } => None,
         Unknown::IncompleteDocument { .. } | Unknown::NoSourcePackages { .. } => Some("document"),
         Unknown::NoDistribution => Some("no distribution"),
@@ -54,8 +61,8 @@ fn an_image_that_hides_its_packages_is_unknown() {
             &["no distribution", "broken"],
         ),
         ("a garbled database", &[&[DEBIAN, "f var/lib/dpkg/status=garbage"]], &["broken"]),
-        ("the database deleted later", &[&[DEBIAN, STATUS], &["f var/lib/dpkg/.wh.status="]], &["broken"]),
-        ("the database emptied later", &[&[DEBIAN, STATUS], &["f var/lib/dpkg/status="]], &["broken"]),
+        ("the database deleted later", &[&[DEBIAN, STATUS], &["f var/lib/dpkg/.wh.status="]], &["deleted"]),
+        ("the database emptied later", &[&[DEBIAN, STATUS], &["f var/lib/dpkg/status="]], &["deleted"]),
         ("an rpm database deleted, rpm stays", &[&[DEBIAN, "f usr/bin/rpm=ELF"]], &["broken"]),
         (
             "an rpm database that is none",

@@ -2,10 +2,14 @@
 
 mod advisories;
 mod archive;
+mod attacks;
 mod build;
 mod compression;
 mod contradictions;
+mod coverage;
 mod distributions;
+mod evasion;
+mod feeds;
 mod goldens;
 mod hostile;
 mod images;
@@ -15,6 +19,7 @@ mod ownership;
 mod rpm;
 mod stacking;
 mod versions;
+mod yardsticks;
 
 /// Says loudly that a test did not run.
 pub(crate) fn skipped(test: &str, reason: &str) {

@@ -33,7 +33,7 @@ const FEEDS: [&str; 11] = [
     "retirejs.json.zst",
 ];
 
-fn advisories(data: &std::path::Path) -> Advisories {
+pub(crate) fn advisories(data: &std::path::Path) -> Advisories {
     let mut builder = Builder::new();
     for feed in FEEDS {
         let packed = std::fs::read(data.join("vuln").join(feed)).unwrap();
@@ -157,6 +157,7 @@ fn distribution(id: &str, version: &str) -> Distribution {
         version_id: Some(version.to_owned()),
         codename: None,
         pretty_name: None,
+        repositories: Vec::new(),
     }
 }
 
@@ -178,7 +179,8 @@ fn small() -> Advisories {
     for number in 0..50 {
         let document = PYSEC
             .replace("requests", &format!("other-{number}"))
-            .replace("PYSEC-1", &format!("PYSEC-2-{number}"));
+            .replace("PYSEC-1", &format!("PYSEC-2-{number}"))
+            .replace("GHSA-aaaa", &format!("GHSA-b-{number}"));
         builder.add("test", None, document.as_bytes()).unwrap();
     }
     Advisories::open(Arc::new(builder.finish(NOW).unwrap())).unwrap()

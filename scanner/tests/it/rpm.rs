@@ -77,7 +77,9 @@ fn with_file(header: &[u8], folder: &str, name: &str, folder_number: u32) -> Vec
 fn files_of_a_package_that_may_hold_others_are_listed() {
     let database = |folder, name, number| ndb(&[with_file(&header(&BASH, None), folder, name, number)]);
     let owned = |database: &[u8]| match Rpm.extract(b"var/lib/rpm/Packages.db", database) {
-        Ok(Extracted::System { owned, .. }) => Ok(owned),
+        Ok(Extracted::System { owned, .. }) => {
+            Ok(owned.into_iter().map(|(number, file)| (number, file.path)).collect::<Vec<_>>())
+        }
         Ok(other) => panic!("{other:?}"),
         Err(error) => Err(error.to_string()),
     };
@@ -313,6 +315,7 @@ fn system(id: &str, version: &str) -> Distribution {
         version_id: Some(version.to_owned()),
         codename: None,
         pretty_name: None,
+        repositories: Vec::new(),
     }
 }
 
@@ -410,13 +413,17 @@ fn each_family_is_judged_by_its_own_names_and_releases() {
         ("Rocky Linux:9", "rocky", "9.1", "a-source", true),
         ("SUSE:Linux Enterprise Server 15 SP4", "sles", "15.4", "a-source", true),
         ("SUSE:Linux Enterprise Module for Basesystem 15 SP4", "sles", "15.4", "a-source", true),
-        ("SUSE:Linux Enterprise Server 15 SP4-LTSS", "sles", "15.4", "a-source", false),
         ("openSUSE:Leap 15.5", "opensuse-leap", "15.5", "a-source", true),
         ("openSUSE:Tumbleweed", "opensuse-tumbleweed", "20240101", "a-source", true),
         ("Azure Linux:2", "mariner", "2.0.20240101", "a-source", true),
         ("Azure Linux:3", "azurelinux", "3.0", "a-source", true),
-        // Who rebuilds with other versions is not judged by the parent's advisories.
-        ("Red Hat:enterprise_linux:7::server", "centos", "7", "a", false),
+        ("SUSE:Linux Enterprise Micro 5.3", "sle-micro", "5.3", "a-source", true),
+        ("Photon OS:3.0", "photon", "3.0", "a-source", true),
+        ("Amazon Linux:1", "amzn", "2018.03", "a", true),
+        // CentOS Linux kept the versions of what it rebuilt; who does not is not judged by the parent's advisories.
+        ("Red Hat:enterprise_linux:7::server", "centos", "7", "a", true),
+        ("Red Hat:enterprise_linux:9::baseos", "centos", "9", "a", false),
+        ("Red Hat:openshift:4.16::el9", "rhel", "9.4", "a", false),
     ];
     for (ecosystem, id, version, name, judged) in cases {
         let bulletin = [("RHSA-1", "Important: a security update", name, "2.0-1")];

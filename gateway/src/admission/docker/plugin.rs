@@ -1,5 +1,6 @@
-//! The plug-in's process: answers the engine on a unix socket and asks the gateway over HTTP. It keeps no state, so that
-//! its answers are always the gateway's of this moment; whatever goes wrong is a denial.
+//! The plug-in's process: answers the engine on a unix socket and asks the gateway over HTTP, or reads the gate's receipts
+//! where it is told to: instead, or when the gateway cannot be reached. It keeps no state, so that its answers are always
+//! of this moment; whatever goes wrong is a denial.
 
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
@@ -17,6 +18,7 @@ use reqwest::Url;
 use tokio::net::UnixListener;
 
 use super::{ACTIVATION, CALL_BYTES_MAX, LocalImages, Question, Reply, read, reply};
+use crate::admission::receipts::ReceiptDoor;
 use crate::admission::{Answer, Asked, ImageQuestion};
 
 /// Content type of the plug-in protocol.
@@ -24,19 +26,37 @@ const PLUGIN_TYPE: &str = "application/vnd.docker.plugins.v1.2+json";
 /// Largest answer of the gateway read, in bytes.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
-/// How the plug-in reaches the gateway, and what it lets pass.
+/// Whom the plug-in asks, and what it lets pass.
 #[derive(Debug)]
 pub struct PluginConfig {
+    /// Who answers.
+    pub source: AnswerSource,
+    /// Whether this host may make images.
+    pub local_images: LocalImages,
+}
+
+/// Who answers.
+#[derive(Debug)]
+pub enum AnswerSource {
+    /// The gateway, and nobody else.
+    Gateway(GatewayConfig),
+    /// The gateway; when it cannot be reached, the receipts of the image. A no of the gateway is final.
+    GatewayThenReceipts(GatewayConfig, ReceiptDoor),
+    /// The receipts alone.
+    Receipts(ReceiptDoor),
+}
+
+/// How the plug-in reaches the gateway.
+#[derive(Debug)]
+pub struct GatewayConfig {
     /// The gateway's address; `admission/image` is appended.
-    pub gateway: Url,
+    pub address: Url,
     /// User name and password of a consumer.
     pub credentials: Option<(String, Password)>,
     /// PEM certificates of further certificate authorities.
     pub certificate_authorities: Vec<u8>,
     /// How long the gateway may take; then the answer is no. The engine's client waits meanwhile.
     pub deadline: Duration,
-    /// Whether this host may make images.
-    pub local_images: LocalImages,
 }
 
 /// A password that cannot be printed.
@@ -71,13 +91,25 @@ pub enum PluginError {
     Serve(#[source] io::Error),
 }
 
-#[derive(Debug)]
 struct Plugin {
+    gateway: Option<Gateway>,
+    receipts: Option<ReceiptDoor>,
+    local_images: LocalImages,
+}
+
+struct Gateway {
     client: reqwest::Client,
     address: Url,
     credentials: Option<(String, Password)>,
     deadline: Duration,
-    local_images: LocalImages,
+}
+
+/// Why the gateway gave no answer.
+enum NoAnswer {
+    /// Nobody is there, or what is there cannot reach it.
+    Away(String),
+    /// Somebody is there, and does not answer as a gateway does.
+    Wrong(String),
 }
 
 /// Binds the socket for its owner alone. A socket that nobody answers on is left from a crash and replaced; anything else
@@ -158,6 +190,37 @@ fn plugin_json(body: String) -> Response {
 
 impl Plugin {
     fn new(config: PluginConfig) -> Result<Self, PluginError> {
+        let (gateway, receipts) = match config.source {
+            AnswerSource::Gateway(gateway) => (Some(gateway), None),
+            AnswerSource::GatewayThenReceipts(gateway, receipts) => (Some(gateway), Some(receipts)),
+            AnswerSource::Receipts(receipts) => (None, Some(receipts)),
+        };
+        let gateway = gateway.map(Gateway::new).transpose()?;
+        Ok(Self { gateway, receipts, local_images: config.local_images })
+    }
+
+    async fn ask(&self, asked: &Asked) -> Answer {
+        let named = self.receipts.as_ref().and_then(|receipts| receipts.as_the_gate_names(&asked.image));
+        let refused = match &self.gateway {
+            Some(gateway) => {
+                let asked = Asked { image: named.unwrap_or_else(|| asked.image.clone()), ..asked.clone() };
+                gateway.ask(&asked).await
+            }
+            None => Err(NoAnswer::Away("no gateway is asked".to_owned())),
+        };
+        match (refused, &self.receipts) {
+            (Ok(answer), _) => answer,
+            (Err(NoAnswer::Away(problem)), Some(receipts)) => {
+                tracing::info!(image = %asked.image, "{problem}; its receipts are read");
+                receipts.answer(asked).await
+            }
+            (Err(NoAnswer::Away(problem) | NoAnswer::Wrong(problem)), _) => Answer::undecided(problem),
+        }
+    }
+}
+
+impl Gateway {
+    fn new(config: GatewayConfig) -> Result<Self, PluginError> {
         // A second installation fails and changes nothing; the provider is the same everywhere in this program.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let authorities = reqwest::Certificate::from_pem_bundle(&config.certificate_authorities)
@@ -170,59 +233,56 @@ impl Plugin {
             .timeout(config.deadline)
             .build()
             .map_err(PluginError::Client)?;
-        let mut base = config.gateway.clone();
+        let mut base = config.address.clone();
         if !base.path().ends_with('/') {
             base.set_path(&format!("{}/", base.path()));
         }
         let address = base
             .join("admission/image")
-            .map_err(|_| PluginError::Gateway(config.gateway.host_str().unwrap_or("").to_owned()))?;
-        Ok(Self {
-            client,
-            address,
-            credentials: config.credentials,
-            deadline: config.deadline,
-            local_images: config.local_images,
-        })
+            .map_err(|_| PluginError::Gateway(config.address.host_str().unwrap_or("").to_owned()))?;
+        Ok(Self { client, address, credentials: config.credentials, deadline: config.deadline })
     }
 
-    /// The gateway's answer; without one within the deadline, "nobody knows".
-    async fn ask(&self, asked: &Asked) -> Answer {
-        match tokio::time::timeout(self.deadline, self.request(asked)).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(problem)) => Answer::undecided(problem),
-            Err(_) => Answer::undecided(format!("the gateway did not answer within {:?}", self.deadline)),
-        }
+    /// The gateway's answer, within the deadline.
+    async fn ask(&self, asked: &Asked) -> Result<Answer, NoAnswer> {
+        let late = |_| Err(NoAnswer::Away(format!("the gateway did not answer within {:?}", self.deadline)));
+        tokio::time::timeout(self.deadline, self.request(asked)).await.unwrap_or_else(late)
     }
 
-    async fn request(&self, asked: &Asked) -> Result<Answer, String> {
+    async fn request(&self, asked: &Asked) -> Result<Answer, NoAnswer> {
         let mut request = self.client.post(self.address.clone()).json(&ImageQuestion::from(asked));
         if let Some((name, password)) = &self.credentials {
             request = request.basic_auth(name, Some(&password.0));
         }
         let mut response = request.send().await.map_err(|error| {
             tracing::warn!("cannot reach the gateway: {error:?}");
-            "the gateway cannot be reached".to_owned()
+            NoAnswer::Away("the gateway cannot be reached".to_owned())
         })?;
         let status = response.status();
         if status != reqwest::StatusCode::OK {
-            return Err(format!("the gateway answered with status {status}"));
+            let problem = format!("the gateway answered with status {status}");
+            // What stands before a gateway that is away answers so.
+            let is_away = matches!(status.as_u16(), 502..=504);
+            return Err(if is_away { NoAnswer::Away(problem) } else { NoAnswer::Wrong(problem) });
         }
         let mut body = Vec::new();
-        while let Some(piece) =
-            response.chunk().await.map_err(|_| "the gateway's answer broke off".to_owned())?
+        while let Some(piece) = response
+            .chunk()
+            .await
+            .map_err(|_| NoAnswer::Wrong("the gateway's answer broke off".to_owned()))?
         {
             body.extend_from_slice(&piece);
             if body.len() > ANSWER_BYTES_MAX {
-                return Err(format!("the gateway's answer is over the limit of {ANSWER_BYTES_MAX} bytes"));
+                let problem = format!("the gateway's answer is over the limit of {ANSWER_BYTES_MAX} bytes");
+                return Err(NoAnswer::Wrong(problem));
             }
         }
-        let answer =
-            serde_json::from_slice(&body).map_err(|_| "the gateway's answer is malformed".to_owned())?;
+        let answer = serde_json::from_slice(&body)
+            .map_err(|_| NoAnswer::Wrong("the gateway's answer is malformed".to_owned()))?;
         match (&answer, asked.image.digest()) {
             // A question about one digest must not be answered with another's admission.
             (Answer::Admitted { digest, .. }, Some(expected)) if digest != expected.as_str() => {
-                Err(format!("the gateway admitted `{digest}` instead"))
+                Err(NoAnswer::Wrong(format!("the gateway admitted `{digest}` instead")))
             }
             _ => Ok(answer),
         }
@@ -240,6 +300,9 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
+    use crate::admission::receipts::{ReceiptTrust, Tags};
+    use crate::clock::Clock;
+    use crate::reference::ImageReference;
 
     const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -270,18 +333,39 @@ mod tests {
         answer
     }
 
+    /// Receipts of a registry that is nowhere: whether they were asked shows in the answer.
+    fn no_receipts() -> ReceiptDoor {
+        let key = keys::keyring::generate(keys::keyring::NewKey::EcdsaP256).unwrap().public_key().clone();
+        let trust = ReceiptTrust {
+            key,
+            verifier: "https://registry.example".to_owned(),
+            policies: Vec::new(),
+            registries: [("registry.example".to_owned(), "registry.example".to_owned())].into(),
+        };
+        let connect = |_: &ImageReference| Err("receipts were asked".to_owned());
+        let deadline = Duration::from_secs(2);
+        ReceiptDoor::new(trust, Arc::new(connect), Tags::Denied, deadline, Clock::stopped_at(0))
+    }
+
+    fn config(gateway: Url) -> GatewayConfig {
+        GatewayConfig {
+            address: gateway,
+            credentials: None,
+            certificate_authorities: Vec::new(),
+            deadline: Duration::from_secs(2),
+        }
+    }
+
     async fn create_container(gateway: Url) -> String {
+        created(AnswerSource::Gateway(config(gateway))).await
+    }
+
+    async fn created(source: AnswerSource) -> String {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("plugins/portcullis.sock");
         let listener = bind(&socket).await.unwrap();
         assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
-        let config = PluginConfig {
-            gateway,
-            credentials: None,
-            certificate_authorities: Vec::new(),
-            deadline: Duration::from_secs(2),
-            local_images: LocalImages::Denied,
-        };
+        let config = PluginConfig { source, local_images: LocalImages::Denied };
         let (stop, stopped) = oneshot::channel::<()>();
         let served = tokio::spawn(serve(listener, config, async move {
             let _ = stopped.await;
@@ -320,6 +404,41 @@ mod tests {
         }
         let away = create_container("http://127.0.0.1:1".parse().unwrap()).await;
         assert!(away.contains(r#"{"Allow":false"#) && away.contains("cannot be reached"), "{away}");
+    }
+
+    /// A gateway's answer is final, whatever it is; only where none is there the receipts are read.
+    #[tokio::test]
+    async fn receipts_are_read_when_no_gateway_is_there_and_then_only() {
+        let away: Url = "http://127.0.0.1:1".parse().unwrap();
+        let then = |gateway: Url| AnswerSource::GatewayThenReceipts(config(gateway), no_receipts());
+        for (source, asked) in [
+            (AnswerSource::Receipts(no_receipts()), true),
+            (then(away.clone()), true),
+            (then(answering(502).await), true),
+            (then(answering(503).await), true),
+            (AnswerSource::Gateway(config(away)), false),
+            (then(answering(401).await), false),
+            (then(answering(500).await), false),
+            (then(gateway(json!({"decision": "undecided", "problem": "the disk is full"})).await), false),
+            (then(gateway(json!({"decision": "yes"})).await), false),
+        ] {
+            let shown = format!("{source:?}");
+            let text = created(source).await;
+            assert!(text.contains(r#"{"Allow":false"#), "{shown}: {text}");
+            assert_eq!(text.contains("receipts were asked"), asked, "{shown}: {text}");
+        }
+        let admitted = gateway(json!({"decision": "admitted", "digest": DIGEST, "warnings": []})).await;
+        assert!(created(then(admitted)).await.contains(r#"{"Allow":true"#));
+    }
+
+    /// What answers every question with a status and no more.
+    async fn answering(status: u16) -> Url {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let status = axum::http::StatusCode::from_u16(status).unwrap();
+        let router = Router::new().fallback(move || async move { status });
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        format!("http://{address}").parse().unwrap()
     }
 
     #[tokio::test]

@@ -72,7 +72,7 @@ fn user(object: &Map<String, Value>, problems: &mut Vec<String>) -> String {
             return String::new();
         }
     };
-    exact_keys(config, &["User"], problems);
+    exact_keys(config, &["Cmd", "Entrypoint", "Env", "Labels", "User", "Volumes", "WorkingDir"], problems);
     match config.get("User") {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(user)) => user.clone(),

@@ -6,10 +6,10 @@
 use keys::attestation::VerifiedAttestation;
 use keys::attestation::predicate::{claimed_time, is_of_type};
 
-use super::super::condition::Statement;
-use super::super::evidence::Evidence;
+use super::super::condition::{Condition, Statement};
+use super::super::evidence::{ConditionAnswers, Evidence};
 use super::super::policy::{AttestationRule, Level, Rule};
-use super::{Objection, Question, printable};
+use super::{Objection, Question, printable, seconds};
 
 /// Near misses told in a refusal: the first ones explain nearly every case.
 const MISSES_TOLD_MAX: usize = 3;
@@ -58,12 +58,40 @@ fn candidates(evidence: &Evidence) -> impl Iterator<Item = &VerifiedAttestation>
     })
 }
 
-/// Whether one attestation is all that the rule asks for; else why each that came near is not.
-fn satisfied(question: &Question<'_>, asked: &AttestationRule) -> Result<(), Vec<String>> {
-    let (by_signer, by_others): (Vec<_>, Vec<_>) = candidates(question.evidence)
+/// Those that may satisfy the rule's entry, and those of its type that are by others.
+fn counted<'a>(
+    evidence: &'a Evidence,
+    asked: &AttestationRule,
+) -> (Vec<&'a VerifiedAttestation>, Vec<&'a VerifiedAttestation>) {
+    let (by_signer, by_others): (Vec<_>, Vec<_>) = candidates(evidence)
         .filter(|one| is_of_type(one.predicate_type(), &asked.predicate))
         .partition(|one| asked.from.iter().any(|name| name == one.identity()));
-    let counted = if asked.newest_only { newest(by_signer) } else { by_signer };
+    (if asked.newest_only { newest(by_signer) } else { by_signer }, by_others)
+}
+
+/// Asks every condition of the rule that a verdict may ask for, so that none of several verdicts has to.
+pub(in crate::gate) fn ask(evidence: &mut Evidence, rule: &Rule) {
+    let mut answers = ConditionAnswers::default();
+    for asked in &rule.attestations {
+        let Some(condition) = &asked.condition else { continue };
+        for one in counted(evidence, asked).0 {
+            if answers.find(condition.source(), one).is_none() {
+                answers.keep(condition.source(), one, check(condition, evidence, one));
+            }
+        }
+    }
+    evidence.conditions = answers;
+}
+
+fn check(condition: &Condition, evidence: &Evidence, one: &VerifiedAttestation) -> Result<(), String> {
+    let (repository, digest) = (evidence.repository.as_str(), one.subject_digest());
+    let about = Statement { statement: one.statement(), repository, digest };
+    condition.check(about).map_err(|unsatisfied| unsatisfied.to_string())
+}
+
+/// Whether one attestation is all that the rule asks for; else why each that came near is not.
+fn satisfied(question: &Question<'_>, asked: &AttestationRule) -> Result<(), Vec<String>> {
+    let (counted, by_others) = counted(question.evidence, asked);
     let answers: Vec<Result<(), String>> = counted.iter().map(|one| holds(question, asked, one)).collect();
     // Several newest: which of them is the last word cannot be told, so each must hold. One that nobody read may be newer.
     let is_incomplete = question.evidence.attestations.incomplete;
@@ -118,13 +146,8 @@ fn holds(question: &Question<'_>, asked: &AttestationRule, one: &VerifiedAttesta
         }
     }
     let Some(condition) = &asked.condition else { return Ok(()) };
-    let (repository, digest) = (question.evidence.repository.as_str(), one.subject_digest());
-    let about = Statement { statement: one.statement(), repository, digest };
-    condition.check(about).map_err(|unsatisfied| unsatisfied.to_string())
-}
-
-fn seconds(age: std::time::Duration) -> i64 {
-    i64::try_from(age.as_secs()).unwrap_or(i64::MAX)
+    let asked_before = question.evidence.conditions.find(condition.source(), one).cloned();
+    asked_before.unwrap_or_else(|| check(condition, question.evidence, one))
 }
 
 fn told(misses: &[String]) -> String {

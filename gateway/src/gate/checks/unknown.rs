@@ -86,8 +86,74 @@ pub(in crate::gate) fn tell(unknown: &Unknown) -> Option<(String, &'static str, 
             "install an archive with its `pom.properties`, or ask for an exception for check `unknown`",
             None,
         ),
+        Unknown::ContradictingDistribution { .. }
+        | Unknown::DeletedDatabase { .. }
+        | Unknown::HiddenPackages { .. }
+        | Unknown::LinkedDatabase { .. }
+        | Unknown::MisplacedDatabase { .. }
+        | Unknown::ShortenedDatabase { .. }
+        | Unknown::UnlistedSystem { .. } => return tell_hidden(unknown),
         // Told by the check of integrity, which no `accept-unsafe` softens.
         Unknown::UnreadableLayer { .. } => return None,
+    })
+}
+
+/// What hides packages from every scanner, by accident or on purpose.
+fn tell_hidden(unknown: &Unknown) -> Option<(String, &'static str, Option<usize>)> {
+    const KEEP: &str =
+        "keep the package database as the package manager writes it, or remove packages with their files";
+    Some(match unknown {
+        Unknown::ContradictingDistribution { claimed, told, witnesses } => (
+            format!(
+                "`os-release` says `{}`, but {witnesses} packages were built for `{}`",
+                printable(claimed, 60),
+                printable(told, 60)
+            ),
+            "keep `/etc/os-release` of the base image",
+            None,
+        ),
+        Unknown::DeletedDatabase { path, layer, packages, files } => (
+            format!(
+                "package database `{}` of {packages} packages was deleted or emptied, while {files} of their programs and libraries remain",
+                printable(path, 200)
+            ),
+            KEEP,
+            Some(*layer),
+        ),
+        Unknown::ShortenedDatabase { path, layer, package, packages, files } => (
+            format!(
+                "{packages} packages, `{}` among them, are no longer listed (`{}`), while {files} of their programs and libraries remain",
+                printable(package, 100),
+                printable(path, 200)
+            ),
+            KEEP,
+            Some(*layer),
+        ),
+        Unknown::LinkedDatabase { path, target, layer } => (
+            format!(
+                "package database `{}` is reached through a link to `{}`",
+                printable(path, 200),
+                printable(target, 200)
+            ),
+            KEEP,
+            Some(*layer),
+        ),
+        Unknown::MisplacedDatabase { path, layer } => (
+            format!("packages are listed only in `{}`, where no package manager looks", printable(path, 200)),
+            KEEP,
+            Some(*layer),
+        ),
+        Unknown::UnlistedSystem { path, layer } => (
+            format!("no package explains the C library `{}`", printable(path, 200)),
+            "copy the package database together with the system, or build on a base image that has one",
+            Some(*layer),
+        ),
+        Unknown::HiddenPackages { path, layer, problem } => (
+            format!("`{}` hides what is installed: {}", printable(path, 200), printable(problem, 200)),
+            "keep what the package manager of the language writes beside the code",
+            Some(*layer),
+        ),
+        _ => return None,
     })
 }
 

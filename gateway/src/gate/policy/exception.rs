@@ -50,8 +50,9 @@ pub enum Waives {
 
 /// The checks that an exception may name. Signatures, state and integrity are absent on purpose: whoever may write
 /// exceptions must not thereby be able to vouch.
-pub(crate) const WAIVABLE_CHECKS: [&str; 13] = [
+pub(crate) const WAIVABLE_CHECKS: [&str; 15] = [
     "advisory-age",
+    "attack",
     "base",
     "end-of-life",
     "layers",
@@ -60,6 +61,7 @@ pub(crate) const WAIVABLE_CHECKS: [&str; 13] = [
     "permission-world-writable",
     "pin",
     "size",
+    "unexplained",
     "unknown",
     "user",
     "vulnerability",

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use keys::notary::NotaryTrust;
 use keys::notation::NotationTrust;
-use keys::sigstore::CertificateTrust;
 use keys::trust_store::{Identity, PublicKey, RepositoryMatch, TrustedKey, Vouches};
 use serde::Serialize;
 
+use super::keyless::Keyless;
 use super::reader::{Entry, Mistakes, Section};
+use super::trust_root::RestsOn;
 use super::values::WholeDay;
 use super::{KeyFiles, keyless, notary, notation};
 
@@ -24,6 +25,9 @@ pub struct IdentitySummary {
     /// Whose certificates count, and what they rest on; for an identity without keys.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate: Option<String>,
+    /// Which `[[trust-root]]` those certificates rest on.
+    #[serde(skip)]
+    pub(super) rests_on: Option<RestsOn>,
 }
 
 pub(super) fn parse(
@@ -50,6 +54,7 @@ pub(super) fn parse(
         principal: principal.clone(),
         key_ids: Vec::new(),
         certificate: None,
+        rests_on: None,
     };
     let (vouches, claims) = match signs {
         Signs::Cosign(keys, claims) => {
@@ -62,8 +67,8 @@ pub(super) fn parse(
             };
             (Vouches::Keys(keys.into_iter().map(trusted).collect()), claims)
         }
-        Signs::Keyless(trust, shown, claims) => {
-            summary.certificate = Some(shown);
+        Signs::Keyless(Keyless { trust, shown, rests_on }, claims) => {
+            (summary.certificate, summary.rests_on) = (Some(shown), rests_on);
             (Vouches::Certificate(Box::new(trust)), claims)
         }
         Signs::Notary(trust, shown) => {
@@ -85,7 +90,7 @@ pub(super) fn parse(
 /// The one way in which the identity signs.
 enum Signs {
     Cosign(Vec<TrustedKey>, Claims),
-    Keyless(CertificateTrust, String, Claims),
+    Keyless(Keyless, Claims),
     Notary(NotaryTrust, String),
     Notation(NotationTrust, String, BTreeMap<String, String>),
 }
@@ -124,8 +129,8 @@ fn parse_signs(
         (None, Some(entry)) => {
             let mut section = entry.section(mistakes)?;
             let claims = parse_claims(&mut section, mistakes);
-            let (trust, shown) = keyless::parse(section, key_files, mistakes)?;
-            Some(Signs::Keyless(trust, shown, claims?))
+            let keyless = keyless::parse(section, key_files, mistakes)?;
+            Some(Signs::Keyless(keyless, claims?))
         }
         (Some(cosign), Some(keyless)) => {
             // Both are read, so that their mistakes are told too.

@@ -8,13 +8,22 @@ use keys::sigstore::{
 
 use super::KeyFiles;
 use super::reader::{Entry, Mistakes, Section};
+use super::trust_root::RestsOn;
 
-/// What the section says, and a line about it for people.
+/// What the section says.
+pub(super) struct Keyless {
+    pub(super) trust: CertificateTrust,
+    /// A line about it for people.
+    pub(super) shown: String,
+    /// The root that is to be put in, if it is fetched.
+    pub(super) rests_on: Option<RestsOn>,
+}
+
 pub(super) fn parse(
     mut section: Section<'_>,
     key_files: &mut KeyFiles<'_>,
     mistakes: &mut Mistakes<'_>,
-) -> Option<(CertificateTrust, String)> {
+) -> Option<Keyless> {
     let issuer = pattern(&mut section, "issuer", "issuer-regex", mistakes);
     let subject = pattern(&mut section, "subject", "subject-regex", mistakes);
     let extensions = section.take("extensions").map(|entry| pairs(&entry, mistakes));
@@ -22,7 +31,7 @@ pub(super) fn parse(
     let place = section.place.clone();
     section.finish(mistakes);
     let extensions = extensions.unwrap_or(Some(Vec::new()))?;
-    let ((issuer, subject), (anchors, resting_on)) = (issuer.zip(subject)?, anchors?);
+    let ((issuer, subject), (anchors, resting_on, rests_on)) = (issuer.zip(subject)?, anchors?);
     let identity = match CertificateIdentity::new(issuer, subject, extensions) {
         Ok(identity) => identity,
         Err(error) => {
@@ -34,8 +43,8 @@ pub(super) fn parse(
             return None;
         }
     };
-    let summary = format!("{identity}, {resting_on}");
-    Some((CertificateTrust { identity, anchors }, summary))
+    let shown = format!("{identity}, {resting_on}");
+    Some(Keyless { trust: CertificateTrust { identity, anchors }, shown, rests_on })
 }
 
 /// A text or glob under one key, or an expression under the other. One of them must be there: without a subject anybody
@@ -68,26 +77,39 @@ fn pattern(
     compiled.map_err(|error| mistakes.note(&entry.place, error.to_string(), hint)).ok()
 }
 
-/// A sigstore instance (`roots`) or own authorities (`authorities`), and a line about it.
+/// A sigstore instance (`roots` or `trust-root`) or own authorities (`authorities`), and a line about it.
 fn anchors(
     section: &mut Section<'_>,
     key_files: &mut KeyFiles<'_>,
     mistakes: &mut Mistakes<'_>,
-) -> Option<(Anchors, String)> {
-    let hint = "name the instance's file, `roots = \"trusted_root.json\"`, or for certificates of your own that live long `authorities = \"ca.pem\"`";
+) -> Option<(Anchors, String, Option<RestsOn>)> {
+    let hint = "name the instance's file, `roots = \"trusted_root.json\"`, or a `[[trust-root]]`, or for certificates of your own that live long `authorities = \"ca.pem\"`";
     let log_entries = section.take("log-entries").map(|entry| entry.count(mistakes));
     let certificate_log = section.take("certificate-log");
     let certificate_log =
         certificate_log.map(|entry| entry.word(&[("require", true), ("skip-unsafe", false)], mistakes));
-    match (section.take("roots"), section.take("authorities")) {
-        (Some(entry), None) => {
+    match (section.take("roots"), section.take("trust-root"), section.take("authorities")) {
+        (Some(entry), None, None) => {
             let root = trust_root(&entry, key_files, mistakes)?;
             let resting_on = format!("trusted root {}", root.digest());
             let log_entries = log_entries.unwrap_or(Some(1))?;
             let certificate_log = certificate_log.unwrap_or(Some(true))?;
-            Some((Anchors::Root { root, log_entries, certificate_log }, resting_on))
+            Some((Anchors::Root { root, log_entries, certificate_log }, resting_on, None))
         }
-        (None, Some(entry)) => {
+        (None, Some(entry), None) => {
+            let source = entry.line(mistakes)?;
+            if !key_files.root_sources.iter().any(|known| known.name == source) {
+                let problem = format!("there is no usable `[[trust-root]]` named `{source}`");
+                mistakes.note(&entry.place, problem, "add one, or mend the one that is there");
+                return None;
+            }
+            let resting_on = format!("trust root `{source}`");
+            let log_entries = log_entries.unwrap_or(Some(1))?;
+            let certificate_log = certificate_log.unwrap_or(Some(true))?;
+            let rests_on = RestsOn { source, log_entries, certificate_log };
+            Some((rests_on.anchors(None), resting_on, Some(rests_on)))
+        }
+        (None, None, Some(entry)) => {
             if log_entries.is_some() || certificate_log.is_some() {
                 let problem =
                     "`log-entries` and `certificate-log` belong to `roots`: own authorities have no log";
@@ -95,10 +117,10 @@ fn anchors(
                 return None;
             }
             let authorities = authorities(&entry, key_files, mistakes)?;
-            Some((Anchors::Authorities(authorities), "own authorities".to_owned()))
+            Some((Anchors::Authorities(authorities), "own authorities".to_owned(), None))
         }
         _ => {
-            mistakes.note(&section.place, "needs either `roots` or `authorities`", hint);
+            mistakes.note(&section.place, "needs one of `roots`, `trust-root` and `authorities`", hint);
             None
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use scanner::finding::Severity;
+use scanner::finding::{Decimal, Severity};
 use serde::Serialize;
 
 use super::attestation::{self, AttestationRule};
@@ -76,14 +76,40 @@ pub struct BaseRule {
     pub digest: Option<String>,
 }
 
-/// `critical`, `high-fixable`: this severity or worse.
+/// `critical`, `high-fixable`, `known-exploited`, `epss-0.5`: findings that reach a mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Worst {
-    /// The mildest severity that is meant.
-    pub severity: Severity,
+    /// The mark.
+    pub mark: Mark,
     /// Only where a fixed version exists.
     pub fixable: bool,
+}
+
+/// See [`Worst`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mark {
+    /// Its EPSS probability is this or more.
+    Epss(Decimal),
+    /// A catalogue says that it is used in attacks.
+    KnownExploited,
+    /// This severity or worse.
+    Severity(Severity),
+}
+
+impl Mark {
+    /// `critical`, `known-exploited`, `epss-0.5`. A probability of 0 would mean every finding that has any.
+    pub(super) fn parse(word: &str) -> Option<Self> {
+        if word == "known-exploited" {
+            return Some(Self::KnownExploited);
+        }
+        if let Some(probability) = word.strip_prefix("epss-") {
+            let probability = Decimal::parse(probability).filter(|it| (0.00001..=1.0).contains(&it.as_f64()));
+            return probability.map(Self::Epss);
+        }
+        SEVERITIES.iter().find(|(known, _)| *known == word).map(|(_, severity)| Self::Severity(*severity))
+    }
 }
 
 /// What the scan may find.
@@ -96,13 +122,29 @@ pub struct ScanRule {
     pub secrets: Level,
     /// What could not be judged; [`Level::Warn`] only where the file says `accept-unsafe`.
     pub unknown: Level,
+    /// Programs that nobody answers for.
+    pub unexplained: Unexplained,
     /// A distribution's release that gets no fixes any more: advisories about it fall silent.
     pub end_of_life: Level,
     /// What a finding without severity counts as.
     pub unrated: Severity,
+    /// How long an image that is released already goes on being served after it is first refused for a vulnerability;
+    /// `None`: not at all.
+    #[serde(serialize_with = "humantime_option", skip_serializing_if = "Option::is_none")]
+    pub grace: Option<Duration>,
     /// How old the advisories may be, since they were last fetched.
     #[serde(serialize_with = "humantime_text")]
     pub max_advisory_age: Duration,
+}
+
+/// What programs that nobody answers for do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unexplained {
+    /// More than this refuses, of the bytes of all programs.
+    AtMost(Share),
+    /// Any refuses, is told, or is not looked at.
+    Each(Level),
 }
 
 /// Limits on the image itself; what is not written is not checked.
@@ -123,6 +165,8 @@ pub struct ImageRule {
     pub setgid: Level,
     /// Files that everyone may write.
     pub world_writable: Level,
+    /// What is aimed at the engine that unpacks or starts the image.
+    pub attacks: Level,
 }
 
 /// See [`ImageRule::user`].
@@ -149,7 +193,10 @@ pub struct RuntimeRule {
     pub host_bind_mounts: Level,
 }
 
-fn humantime_text<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn humantime_text<S: serde::Serializer>(
+    duration: &Duration,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&humantime::format_duration(*duration))
 }
 
@@ -345,29 +392,43 @@ fn parse_base_rule(entry: &Entry<'_>, mistakes: &mut Mistakes<'_>) -> Option<Bas
 
 fn parse_scan(mut fields: Fields<'_, '_, '_>) -> Option<ScanRule> {
     let default = vec![
-        Worst { severity: Severity::Critical, fixable: false },
-        Worst { severity: Severity::High, fixable: true },
+        Worst { mark: Mark::Severity(Severity::Critical), fixable: false },
+        Worst { mark: Mark::Severity(Severity::High), fixable: true },
     ];
     let deny = fields.read("deny", default, parse_scan_deny);
     let secrets = fields.read("secrets", Level::Deny, |entry, mistakes| entry.level(mistakes));
     // `off` would hide that nothing was judged, so even the loosest word still warns, each time.
     let words = [("deny", Level::Deny), ("accept-unsafe", Level::Warn)];
     let unknown = fields.read("unknown", Level::Deny, |entry, mistakes| entry.word(&words, mistakes));
+    let unexplained = fields.read("unexplained", Unexplained::Each(Level::Off), parse_unexplained);
     let end_of_life = fields.read("end-of-life", Level::Warn, |entry, mistakes| entry.level(mistakes));
     let unrated = fields.read("unrated", Severity::High, |entry, mistakes| entry.word(&SEVERITIES, mistakes));
     let age =
         fields.read("max-advisory-age", ADVISORY_AGE_MAX_DEFAULT, |entry, mistakes| entry.duration(mistakes));
     fields.refuse("malware", "malware detection is not supported by this version yet");
-    fields.refuse("grace", "a grace period for new findings is not supported by this version yet");
+    let grace = fields.read("grace", None, |entry, mistakes| entry.duration(mistakes).map(Some));
     fields.finish();
     Some(ScanRule {
         deny: deny?,
         secrets: secrets?,
         unknown: unknown?,
+        unexplained: unexplained?,
         end_of_life: end_of_life?,
         unrated: unrated?,
+        grace: grace?,
         max_advisory_age: age?,
     })
+}
+
+/// A level, or a limit in bytes or per cent.
+fn parse_unexplained(entry: &Entry<'_>, mistakes: &mut Mistakes<'_>) -> Option<Unexplained> {
+    let is_limit =
+        entry.value.as_str().is_some_and(|text| text.starts_with(|first: char| first.is_ascii_digit()));
+    if is_limit {
+        entry.share(mistakes).map(Unexplained::AtMost)
+    } else {
+        entry.level(mistakes).map(Unexplained::Each)
+    }
 }
 
 fn parse_scan_deny(entry: &Entry<'_>, mistakes: &mut Mistakes<'_>) -> Option<Vec<Worst>> {
@@ -387,12 +448,11 @@ fn parse_scan_deny(entry: &Entry<'_>, mistakes: &mut Mistakes<'_>) -> Option<Vec
     let mut words = Vec::with_capacity(entries.len());
     for entry in &entries {
         let Some(text) = entry.text(mistakes) else { continue };
-        let (severity, fixable) =
-            text.strip_suffix("-fixable").map_or((text, false), |severity| (severity, true));
-        match SEVERITIES.iter().find(|(word, _)| *word == severity) {
-            Some((_, severity)) => words.push(Worst { severity: *severity, fixable }),
+        let (word, fixable) = text.strip_suffix("-fixable").map_or((text, false), |word| (word, true));
+        match Mark::parse(word) {
+            Some(mark) => words.push(Worst { mark, fixable }),
             None => {
-                let hint = "use `critical`, `high`, `medium`, `low` or `negligible` (each means: or worse), with `-fixable` to mean only what has a fix";
+                let hint = "use `critical`, `high`, `medium`, `low` or `negligible` (each means: or worse), `known-exploited`, or `epss-0.5` (this probability or more), with `-fixable` to mean only what has a fix";
                 mistakes.note(&entry.place, format!("`{text}` is no severity"), hint);
             }
         }
@@ -409,6 +469,8 @@ fn parse_image(mut fields: Fields<'_, '_, '_>) -> Option<ImageRule> {
     let setuid = fields.read("setuid", Level::Off, |entry, mistakes| entry.level(mistakes));
     let setgid = fields.read("setgid", Level::Off, |entry, mistakes| entry.level(mistakes));
     let world_writable = fields.read("world-writable", Level::Off, |entry, mistakes| entry.level(mistakes));
+    // Not a matter of taste, unlike the others: it refuses unless the file says otherwise.
+    let attacks = fields.read("attacks", Level::Deny, |entry, mistakes| entry.level(mistakes));
     fields.finish();
     Some(ImageRule {
         max_size: max_size?,
@@ -418,6 +480,7 @@ fn parse_image(mut fields: Fields<'_, '_, '_>) -> Option<ImageRule> {
         setuid: setuid?,
         setgid: setgid?,
         world_writable: world_writable?,
+        attacks: attacks?,
     })
 }
 

@@ -36,12 +36,18 @@ pin = { pull = "digest" }
 [rule.scan]
 # Each word means "this or worse"; "-fixable" means only what has a fixed version.
 deny = ["critical", "high-fixable"]
+# An image that is released already goes on being served for so long after a vulnerability first refuses it; each door
+# warns meanwhile. Leave it out, and a new advisory takes the image away at once.
+grace = "7d"
 # What a vulnerability counts as while nobody has rated it.
 unrated = "high"
 # Passwords and keys in any layer, also in files that a later layer deletes: they still ship.
 secrets = "deny"
 # Unknown distributions, broken package databases, missing advisories. Unknown is not clean.
 unknown = "deny"
+# Programs that no package brought or still vouches for, and that do not tell what is in them. A limit, as in "5%" of the
+# bytes of all programs or "10MiB", refuses what is above it.
+unexplained = "warn"
 # Advisories older than this cannot call anything clean.
 max-advisory-age = "7d"
 
@@ -57,6 +63,9 @@ user = "non-root"
 setuid = "warn"
 setgid = "warn"
 world-writable = "warn"
+# What has been used against engines: users whose number overflows, labels that are orders to containerd, volumes and links
+# that leave the image, device nodes, set-ID bits that a later layer adds.
+attacks = "deny"
 
 # Asked by the admission doors only.
 [rule.runtime]

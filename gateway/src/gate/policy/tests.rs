@@ -84,7 +84,7 @@ cosign = { key = "keys/broken.pub" }
 [[rule]]
 images = ["prod/**", "r.example/app:1.2"]
 signatures = { require = [["release"], ["jenkins"], []] }
-scan = { deny = ["hihg"], unknown = "off", malware = "deny", grace = "7d" }
+scan = { deny = ["hihg"], unknown = "off", malware = "deny", grace = "soon" }
 image = { max-size = "500", max-layers = -1, max-wasted = "110%", user = "nobody" }
 enforce = "log"
 colour = "red"
@@ -117,9 +117,9 @@ expires = "soon"
     line 13: `rule[0].signatures.require[2]`: an empty list can never be satisfied
       hint: write `require = [["release"]]`; to accept unsigned images, `require = "nobody-unsafe"`
     line 14: `rule[0].scan.deny[0]`: `hihg` is no severity
-      hint: use `critical`, `high`, `medium`, `low` or `negligible` (each means: or worse), with `-fixable` to mean only what has a fix
-    line 14: `rule[0].scan.grace`: a grace period for new findings is not supported by this version yet
-      hint: remove it: it would promise what is not done
+      hint: use `critical`, `high`, `medium`, `low` or `negligible` (each means: or worse), `known-exploited`, or `epss-0.5` (this probability or more), with `-fixable` to mean only what has a fix
+    line 14: `rule[0].scan.grace`: `soon` is no span of time
+      hint: write `36h` or `7d`; more than nothing, ten years at most
     line 14: `rule[0].scan.malware`: malware detection is not supported by this version yet
       hint: remove it: it would promise what is not done
     line 14: `rule[0].scan.unknown`: `off` is not a word known here

@@ -66,7 +66,13 @@ fn about(all: &[Stated], policy: &Policy) -> Attestations {
 fn refusal(asked: &str, all: &[Stated]) -> Option<String> {
     let policy = policy_asking(asked);
     let evidence = Evidence { attestations: about(all, &policy), ..signed(clean()) };
-    match decide(Checkpoint::Release, &evidence, &policy) {
+    let verdict = decide(Checkpoint::Release, &evidence, &policy);
+    // Asked before, the conditions say the same.
+    let mut asked_before = evidence.clone();
+    ask_conditions(&mut asked_before, &policy);
+    let same = decide(Checkpoint::Release, &asked_before, &policy);
+    assert_eq!(format!("{verdict:?}"), format!("{same:?}"));
+    match verdict {
         Verdict::Allow(_) => None,
         Verdict::Deny(denial) => {
             assert!(denial.reasons.iter().all(|reason| reason.check == "attestation"), "{denial:?}");
@@ -102,6 +108,29 @@ fn a_statement_that_is_all_the_rule_asks_for_satisfies_it() {
     let clean = || stated(VULN, scan("2026-06-30T00:00:00Z", 0));
     assert_eq!(refusal(&two, &[stated(PROVENANCE, by_jenkins()), clean()]), None);
     assert_refused(&two, &[clean()], "no attestation `https://slsa.dev/provenance/v1` by `release`");
+}
+
+#[test]
+fn a_condition_that_was_asked_is_not_asked_again_and_none_answers_for_another() {
+    let policy = policy_asking(CLEAN);
+    let all = [stated(VULN, scan("2026-06-30T00:00:00Z", 0)), stated(VULN, scan("2026-07-01T00:00:00Z", 0))];
+    let mut evidence = Evidence { attestations: about(&all, &policy), ..signed(clean()) };
+    ask_conditions(&mut evidence, &policy);
+    let source = "predicate.scanner.result.critical == 0";
+    let [older, newer] = evidence.attestations.verified.as_slice() else { panic!("two") };
+    // Of the newest only the newest is asked, for that alone is looked at.
+    assert_eq!(evidence.conditions.find(source, older), None);
+    assert_eq!(evidence.conditions.find(source, newer), Some(&Ok(())));
+    assert_eq!(evidence.conditions.find("true", newer), None);
+    let newer = newer.clone();
+    evidence.conditions.keep(source, &newer, Err("as was said before".to_owned()));
+    let Verdict::Deny(denial) = decide(Checkpoint::Release, &evidence, &policy) else {
+        panic!("asked again")
+    };
+    assert!(denial.reasons[0].message.contains("as was said before"), "{denial:?}");
+    // Under a rule that asks something else nothing of it counts.
+    let other = policy_asking(&CLEAN.replace("== 0", "<= 1"));
+    assert!(matches!(decide(Checkpoint::Release, &evidence, &other), Verdict::Allow(_)));
 }
 
 #[test]

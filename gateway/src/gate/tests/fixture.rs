@@ -7,9 +7,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use keys::signature::{Subject, UnverifiedSignature};
 use keys::verify::{Verification, verify};
-use scanner::finding::{Finding, Severity};
+use scanner::finding::{Finding, Risk, Severity};
 use scanner::package::{Package, PackageKind};
-use scanner::report::{AdvisoryRevision, LayerSummary, ScanReport, SecretFinding, Waste};
+use scanner::report::{AdvisoryRevision, Coverage, LayerSummary, ScanReport, SecretFinding, Waste};
 
 use crate::gate::evidence::{Content, Evidence, ImageFacts, Runtime, State};
 use crate::gate::policy::Policy;
@@ -111,9 +111,17 @@ pub(super) fn clean() -> ImageFacts {
         unknown: Vec::new(),
         secrets: Vec::new(),
         permissions: Vec::new(),
+        attacks: Vec::new(),
+        coverage: Coverage::default(),
         waste: Waste { total_bytes: 1000, ..Waste::default() },
         layers: vec![layer('1', "ADD rootfs.tar /"), layer('2', "RUN apt-get install -y openssl")],
-        advisories: Some(AdvisoryRevision { digest: "0".repeat(64), newest: NOW, built: NOW }),
+        advisories: Some(AdvisoryRevision {
+            digest: "0".repeat(64),
+            newest: NOW,
+            built: NOW,
+            exploited: None,
+            scored: None,
+        }),
     };
     ImageFacts {
         scan: Arc::new(scan),
@@ -145,6 +153,7 @@ pub(super) fn finding(id: &str, severity: Severity, fixed_version: Option<&str>)
         id: id.to_owned(),
         aliases: vec!["GHSA-alias".to_owned()],
         severity,
+        risk: Risk::default(),
         package: Package {
             kind: PackageKind::Deb,
             name: "openssl".to_owned(),
@@ -156,6 +165,7 @@ pub(super) fn finding(id: &str, severity: Severity, fixed_version: Option<&str>)
         },
         layer: 1,
         fixed_version: fixed_version.map(str::to_owned),
+        unfixed: None,
         summary: None,
         source: "debian".to_owned(),
     }

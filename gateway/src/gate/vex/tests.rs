@@ -47,6 +47,7 @@ fn package() -> NamedPackage {
         version_id: Some("12".into()),
         codename: Some("bookworm".into()),
         pretty_name: None,
+        repositories: Vec::new(),
     };
     NamedPackage::new(&package, Some(&debian))
 }
@@ -187,6 +188,7 @@ fn csaf_products_are_expanded_through_branches_relationships_and_groups() {
             version_id: Some(release.into()),
             codename: None,
             pretty_name: None,
+            repositories: Vec::new(),
         };
         let package = Package::new(PackageKind::Rpm, "openssl".into(), "1:1.1.1k-7.el8".into());
         NamedPackage::new(&package, Some(&distribution))

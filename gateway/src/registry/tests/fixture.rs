@@ -79,6 +79,7 @@ pub(super) enum As {
 
 pub(super) struct Fixture {
     pub(super) registry: Arc<Registry>,
+    pub(super) advisories: Arc<AdvisoryStore>,
     pub(super) clock: Clock,
     pub(super) folder: TempDir,
     pub(super) policy: PolicyHandle,
@@ -175,10 +176,11 @@ impl Fixture {
     fn open_with(folder: TempDir, text: &str, blob_bytes_max: u64, receipts: Option<ReceiptConfig>) -> Self {
         let clock = Clock::stopped_at(1_800_000_000);
         let policy = Arc::new(ArcSwap::from_pointee(policy(text)));
+        let advisories = AdvisoryStore::open(&folder.path().join("advisories.bin")).unwrap();
         let around = Surroundings {
             access: Arc::new(access(Grants::default(), &clock)),
             policy: Arc::clone(&policy),
-            advisories: AdvisoryStore::empty(),
+            advisories: Arc::clone(&advisories),
             clock: clock.clone(),
             metrics: Arc::new(Metrics::new()),
             receipts,
@@ -191,7 +193,8 @@ impl Fixture {
         };
         let registry = Arc::new(Registry::open(config, around).unwrap());
         let admission = crate::admission::door::router(Arc::clone(&registry), &["registry.example".into()]);
-        Self { router: router(Arc::clone(&registry)).merge(admission), registry, clock, folder, policy }
+        let router = router(Arc::clone(&registry)).merge(admission);
+        Self { router, registry, advisories, clock, folder, policy }
     }
 
     /// The same store in a new process.
@@ -262,12 +265,16 @@ impl Fixture {
 
     /// Uploads layers and configuration of an image; its manifest is not pushed yet.
     pub(super) async fn image(&self, name: &str, layers: &[&str]) -> Value {
+        self.image_of(name, &layers.iter().map(|content| tar(content)).collect::<Vec<_>>()).await
+    }
+
+    /// The same, of whole archives.
+    pub(super) async fn image_of(&self, name: &str, archives: &[Vec<u8>]) -> Value {
         let mut diff_ids = Vec::new();
         let mut described = Vec::new();
-        for content in layers {
-            let archive = tar(content);
-            diff_ids.push(Digest::sha256_of(&archive).to_string());
-            let layer = gzip(&archive);
+        for archive in archives {
+            diff_ids.push(Digest::sha256_of(archive).to_string());
+            let layer = gzip(archive);
             self.put_blob(name, &layer).await;
             described.push(descriptor(LAYER, &layer));
         }
@@ -349,11 +356,18 @@ pub(super) fn descriptor(media_type: &str, bytes: &[u8]) -> Value {
 
 /// An archive of one file.
 pub(super) fn tar(content: &str) -> Vec<u8> {
+    tar_of(&[("etc/motd", content)])
+}
+
+/// An archive of some files.
+pub(super) fn tar_of(files: &[(&str, &str)]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
-    let mut header = tar::Header::new_gnu();
-    header.set_size(content.len() as u64);
-    header.set_mode(0o644);
-    builder.append_data(&mut header, "etc/motd", content.as_bytes()).unwrap();
+    for (path, content) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        builder.append_data(&mut header, path, content.as_bytes()).unwrap();
+    }
     builder.into_inner().unwrap()
 }
 

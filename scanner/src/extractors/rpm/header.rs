@@ -2,7 +2,7 @@
 
 use super::bytes::Endian;
 use super::{evr, is_key, malformed, source};
-use crate::extractors::{ExtractError, field, may_hold_packages, relative};
+use crate::extractors::{ExtractError, OwnedFile, field, may_hold_packages, relative};
 use crate::package::{Package, PackageKind};
 
 const INDEX_ENTRY_BYTES: usize = 16;
@@ -20,13 +20,18 @@ const NAME: u32 = 1000;
 const VERSION: u32 = 1001;
 const RELEASE: u32 = 1002;
 const EPOCH: u32 = 1003;
+const FILE_DIGESTS: u32 = 1035;
 const VENDOR: u32 = 1011;
 const ARCH: u32 = 1022;
 const SOURCE_RPM: u32 = 1044;
 const DIR_INDEXES: u32 = 1116;
 const BASE_NAMES: u32 = 1117;
 const DIR_NAMES: u32 = 1118;
+const FILE_DIGEST_ALGORITHM: u32 = 5011;
 const MODULARITY_LABEL: u32 = 5096;
+
+/// Number of SHA-256 among digests (RFC 9580 §9.5), which rpm uses; without one, they are MD5.
+const SHA256: u32 = 8;
 
 #[derive(Default)]
 struct Tags {
@@ -47,10 +52,12 @@ struct Files {
     folders: Option<(usize, usize)>,
     folder_of: Option<(usize, usize)>,
     names: Option<(usize, usize)>,
+    digests: Option<(usize, usize)>,
+    algorithm: Option<u32>,
 }
 
 /// The package that a header describes and those of its files that may hold other packages; `None` for a public key.
-pub(super) fn package(blob: &[u8]) -> Result<Option<(Package, Vec<String>)>, ExtractError> {
+pub(super) fn package(blob: &[u8]) -> Result<Option<(Package, Vec<OwnedFile>)>, ExtractError> {
     let (tags, data) = read(blob)?;
     let owned = tags.files.paths(data).ok_or_else(|| malformed("a broken list of files in a header"))?;
     let record = || format!("package `{}`", tags.name.as_deref().unwrap_or("?"));
@@ -74,18 +81,22 @@ pub(super) fn package(blob: &[u8]) -> Result<Option<(Package, Vec<String>)>, Ext
 
 impl Files {
     /// Each file's name, its folder by number. `None` when the lists disagree.
-    fn paths(&self, data: &[u8]) -> Option<Vec<String>> {
+    fn paths(&self, data: &[u8]) -> Option<Vec<OwnedFile>> {
         let (Some(folders), Some(folder_of), Some(names)) = (self.folders, self.folder_of, self.names) else {
             return Some(Vec::new());
         };
         let folders: Vec<&[u8]> = strings(data, folders)?;
+        let digests = self.digests.filter(|_| self.algorithm == Some(SHA256));
+        let digests = digests.and_then(|list| strings(data, list)).unwrap_or_default();
         let mut paths = Vec::new();
         for (index, name) in strings(data, names)?.into_iter().enumerate() {
             let folder = Endian::Big.size(data, folder_of.0.checked_add(index.checked_mul(4)?)?)?;
             let path = [folders.get(folder)?, name].concat();
             let path = String::from_utf8_lossy(&path);
             if may_hold_packages(relative(&path).as_bytes()) {
-                paths.push(relative(&path).to_owned());
+                let digest = digests.get(index).and_then(|digest| std::str::from_utf8(digest).ok());
+                let sha256 = digest.filter(|digest| digest.len() == 64).map(str::to_ascii_lowercase);
+                paths.push(OwnedFile { path: relative(&path).to_owned(), sha256 });
             }
         }
         Some(paths)
@@ -133,8 +144,16 @@ fn read(blob: &[u8]) -> Result<(Tags, &[u8]), ExtractError> {
                 }
                 continue;
             }
-            DIR_INDEXES | BASE_NAMES | DIR_NAMES => {
+            FILE_DIGEST_ALGORITHM if kind == INT32 => {
+                let algorithm = Endian::Big.u32(data, offset).ok_or_else(broken)?;
+                if tags.files.algorithm.replace(algorithm).is_some() {
+                    return Err(twice(tag));
+                }
+                continue;
+            }
+            DIR_INDEXES | BASE_NAMES | DIR_NAMES | FILE_DIGESTS => {
                 let (slot, expected) = match tag {
+                    FILE_DIGESTS => (&mut tags.files.digests, STRING_ARRAY),
                     DIR_INDEXES => (&mut tags.files.folder_of, INT32),
                     BASE_NAMES => (&mut tags.files.names, STRING_ARRAY),
                     _ => (&mut tags.files.folders, STRING_ARRAY),

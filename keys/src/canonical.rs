@@ -1,21 +1,23 @@
-//! Canonical JSON: the bytes that a Notary v1 signature covers, made again from the document.
+//! Canonical JSON: the bytes that a signature of TUF or Notary v1 covers, made again from the document.
 
 use serde_json::Value;
 
-use super::NotaryError;
+/// A number that has more than one spelling, so that a signature over it covers nothing certain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NotInteger(pub(crate) String);
 
 /// Keys sorted bytewise, no white space, integers only, only quote and backslash escaped (OLPC canonical JSON, as
-/// notary's Go library writes it).
+/// the libraries of TUF and notary write it).
 ///
 /// Made from the parsed form and not cut out of the file, so that the fields we act on are the fields that were signed.
-pub(super) fn encode(value: &Value) -> Result<Vec<u8>, NotaryError> {
+pub(crate) fn encode(value: &Value) -> Result<Vec<u8>, NotInteger> {
     let mut out = Vec::new();
     write(value, &mut out)?;
     Ok(out)
 }
 
 /// The depth is bounded by the reader of the document ([`crate::limits::JSON_DEPTH_MAX`]).
-fn write(value: &Value, out: &mut Vec<u8>) -> Result<(), NotaryError> {
+fn write(value: &Value, out: &mut Vec<u8>) -> Result<(), NotInteger> {
     match value {
         Value::Null => out.extend_from_slice(b"null"),
         Value::Bool(true) => out.extend_from_slice(b"true"),
@@ -23,8 +25,8 @@ fn write(value: &Value, out: &mut Vec<u8>) -> Result<(), NotaryError> {
         Value::Number(number) if number.is_i64() || number.is_u64() => {
             out.extend_from_slice(number.to_string().as_bytes());
         }
-        // Two encoders print one fraction in two ways, so a signature over it covers nothing certain.
-        Value::Number(number) => return Err(NotaryError::NotInteger(number.to_string())),
+        // Two encoders print one fraction in two ways.
+        Value::Number(number) => return Err(NotInteger(number.to_string())),
         Value::String(text) => write_text(text, out),
         Value::Array(values) => {
             out.push(b'[');
@@ -74,7 +76,7 @@ mod tests {
         let seen = encode(&json::parse(document.as_bytes(), 4096).unwrap());
         match expected {
             Some(expected) => assert_eq!(seen.unwrap(), expected.as_bytes(), "{document}"),
-            None => assert!(matches!(seen, Err(NotaryError::NotInteger(_))), "{document}"),
+            None => assert!(matches!(seen, Err(NotInteger(_))), "{document}"),
         }
     }
 
