@@ -93,6 +93,7 @@ fn evidence(policy: &Policy, severity: Severity) -> Evidence {
         size: 10 << 20,
         base: None,
         diff_ids: vec![String::new(); 10],
+        from_document: None,
         problems: Vec::new(),
     };
     let payload = format!(

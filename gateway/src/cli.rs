@@ -10,7 +10,9 @@ pub mod completions;
 pub mod config;
 pub mod conformance;
 pub mod demo;
+pub mod diff;
 pub mod docker_plugin;
+mod image_input;
 pub mod keys;
 pub mod log;
 pub mod notary;
@@ -64,6 +66,7 @@ enum Command {
     #[command(hide = true)]
     Conformance(conformance::Args),
     Demo(demo::Args),
+    Diff(diff::Args),
     DockerPlugin(docker_plugin::Args),
     Keys(keys::Args),
     Log(log::Args),
@@ -106,6 +109,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Config(args) => config::run(args),
         Command::Conformance(args) => conformance::run(&args),
         Command::Demo(args) => demo::run(args),
+        Command::Diff(args) => diff::run(&args),
         Command::DockerPlugin(args) => docker_plugin::run(args),
         Command::Keys(args) => keys::run(args),
         Command::Log(args) => log::run(args),

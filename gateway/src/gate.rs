@@ -18,6 +18,7 @@ pub mod evidence;
 pub mod explain;
 pub mod policy;
 pub mod verdict;
+pub mod vex;
 mod waivers;
 pub mod words;
 
@@ -67,15 +68,16 @@ pub fn decide(checkpoint: Checkpoint, evidence: &Evidence, policy: &Policy) -> V
         return Verdict::Deny(Denial::new(evidence.reference(), checkpoint, vec![no_rule(evidence)]));
     };
     let revocations = &policy.trust_store().revocations;
-    let question = Question { checkpoint, evidence, rule, revocations };
+    let exceptions = waivers::applicable(policy, &evidence.repository);
+    let question =
+        Question { checkpoint, evidence, rule, revocations, exceptions: &exceptions, bases: policy.bases() };
     let required = checks::required(&question);
     let mut tally = Tally { required: required.len(), ..Tally::default() };
-    let exceptions = waivers::applicable(policy, &evidence.repository);
     for check in required {
         let mut objections = Vec::new();
         check.ask(&question, &mut objections);
         for objection in &mut objections {
-            waivers::apply(objection, &exceptions, evidence.as_of);
+            waivers::apply(objection, &exceptions, evidence);
         }
         tally.count(objections, rule.enforce);
     }
@@ -104,11 +106,18 @@ pub fn newly_refused(evidence: &Evidence, policy: &Policy) -> Vec<String> {
         return Vec::new();
     }
     let revocations = &policy.trust_store().revocations;
-    let mut objections =
-        checks::vulnerabilities(&Question { checkpoint: Checkpoint::Release, evidence, rule, revocations });
     let exceptions = waivers::applicable(policy, &evidence.repository);
+    let question = Question {
+        checkpoint: Checkpoint::Release,
+        evidence,
+        rule,
+        revocations,
+        exceptions: &exceptions,
+        bases: policy.bases(),
+    };
+    let mut objections = checks::vulnerabilities(&question);
     for objection in &mut objections {
-        waivers::apply(objection, &exceptions, evidence.as_of);
+        waivers::apply(objection, &exceptions, evidence);
     }
     let refused = objections.into_iter().filter(|objection| objection.level == Level::Deny);
     let new = refused.filter_map(|objection| objection.remembered_by);

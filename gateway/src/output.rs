@@ -1,18 +1,26 @@
 //! The answer of `portcullis check`, in the forms that people, scripts, CI servers and inventories read.
 
+pub mod base;
 mod cyclonedx;
+pub mod diff;
+mod effective;
+pub mod explain;
 mod gitlab;
+mod html;
 mod inventory;
 mod junit;
-mod purl;
 mod sarif;
 mod spdx;
+mod spdx3;
 mod table;
 
 use keys::attestation::Attestations;
 use keys::verify::Verification;
+use scanner::image::Effectiveness;
 use scanner::report::ScanReport;
 use serde::Serialize;
+
+use base::BaseReport;
 
 use crate::gate::Checkpoint;
 use crate::gate::verdict::{Denial, Reason};
@@ -77,6 +85,10 @@ pub struct PlatformScan {
     pub digest: Option<String>,
     /// Everything the scanner says.
     pub scan: std::sync::Arc<ScanReport>,
+    /// What it could do without; `null` for a document.
+    pub effectiveness: Option<Effectiveness>,
+    /// The approved base that it begins with, if any.
+    pub base: Option<BaseReport>,
 }
 
 /// Output forms.
@@ -87,6 +99,8 @@ pub enum Output {
     CycloneDx,
     /// GitLab's container-scanning report.
     Gitlab,
+    /// One page for people, which stands alone.
+    Html,
     /// One JSON object (docs/check.md).
     Json,
     /// JUnit XML, a failed test for each reason.
@@ -95,6 +109,9 @@ pub enum Output {
     Sarif,
     /// SPDX 2.3 JSON: packages.
     Spdx,
+    /// SPDX 3.0.1 JSON-LD: packages and vulnerabilities.
+    #[value(name = "spdx3")]
+    Spdx3,
     /// For people.
     Table,
 }
@@ -114,12 +131,21 @@ impl CheckReport {
         match output {
             Output::CycloneDx => cyclonedx::render(self),
             Output::Gitlab => gitlab::render(self),
+            Output::Html => Ok(html::render(self)),
             Output::Json => Ok(format!("{}\n", serde_json::to_string_pretty(self)?)),
             Output::Junit => junit::render(self),
             Output::Sarif => sarif::render(self),
             Output::Spdx => spdx::render(self),
+            Output::Spdx3 => spdx3::render(self),
             Output::Table => Ok(table::render(self, width)),
         }
+    }
+
+    /// The table with all layers, and what to change in them.
+    pub fn layers(&self, width: u16) -> String {
+        let mut text = table::render(self, width);
+        self.scans.iter().for_each(|scan| effective::tables(&mut text, scan, width));
+        text
     }
 }
 
@@ -131,10 +157,11 @@ pub fn render_undecided(image: &str, problem: &str, output: Output) -> Result<St
             Ok(format!("{report:#}\n"))
         }
         Output::Junit => junit::render_undecided(image, problem),
+        Output::Html => Ok(html::render_undecided(image, problem)),
         Output::Gitlab => Ok(gitlab::render_undecided(image, problem)),
         Output::Sarif => Ok(sarif::render_undecided(image, problem)),
         // An inventory of an image that was not read would be a lie; the exit code tells.
-        Output::CycloneDx | Output::Spdx | Output::Table => Ok(String::new()),
+        Output::CycloneDx | Output::Spdx | Output::Spdx3 | Output::Table => Ok(String::new()),
     }
 }
 

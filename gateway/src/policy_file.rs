@@ -38,7 +38,7 @@ pub enum PolicyFileError {
 }
 
 /// No file of a policy is larger; a device or a log named by mistake must not fill the memory.
-const FILE_BYTES_MAX: u64 = 2 << 20;
+const FILE_BYTES_MAX: u64 = 16 << 20;
 
 /// Files of one folder that a policy names.
 const FOLDER_FILES_MAX: usize = 1024;
@@ -80,6 +80,14 @@ fn parse(path: &Path, text: &str) -> Result<Policy, PolicyFileError> {
     let read_file = |name: &Path| read_bounded(&folder.join(name));
     Policy::parse(text, &read_file)
         .map_err(|mistakes| PolicyFileError::Mistakes { path: path.to_owned(), mistakes })
+}
+
+/// Reads a file that a policy could name, within the same limit.
+///
+/// # Errors
+/// When it cannot be read, or is too large.
+pub fn read_named(path: &Path) -> io::Result<Vec<u8>> {
+    read_bounded(path)
 }
 
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {

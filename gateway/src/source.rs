@@ -4,7 +4,9 @@
 pub mod archive;
 pub mod attestations;
 pub mod credentials;
+mod directory;
 mod docker_archive;
+pub mod docker_engine;
 pub mod gateway;
 pub mod notary;
 mod oci_layout;
@@ -14,8 +16,8 @@ pub mod signatures;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::Read;
-use std::path::PathBuf;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,23 +25,31 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use scanner::layer::{LayerReport, LayerWalk};
 use scanner::limits::Limits;
+use scanner::sbom::{Inventory, SbomError};
 
 use crate::digest::{Digest, Hasher};
 use crate::manifest::{self, Descriptor, Kind, MANIFEST_BYTES_MAX, Manifest, ManifestError};
 use crate::reference::{ImageReference, ReferenceError};
 use archive::{Archive, ArchiveError};
+use docker_engine::EngineError;
 use registry::{Remote, RemoteError};
 
 /// Largest image configuration, in bytes; it is parsed whole. Containers' own tools stop at 4 MiB.
 pub const CONFIG_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Largest layer, in bytes: as the registry front-end takes them.
 pub const LAYER_BYTES_MAX: u64 = 20 * 1024 * 1024 * 1024;
+/// Largest document that lists packages, in bytes; one more than the parser takes, so that it says so.
+const DOCUMENT_BYTES_MAX: u64 = (128 << 20) + 1;
 /// Bytes read at a time.
 const PIECE_BYTES: usize = 256 * 1024;
 
 /// An image named on a command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
+    /// `dir:PATH`, a folder that holds a root file system.
+    Directory(PathBuf),
+    /// `docker:IMAGE`, in a Docker Engine.
+    Docker(String),
     /// `docker-archive:FILE[:TAG]`, as `docker save` writes it; gzip-compressed ones, too.
     DockerArchive {
         /// The archive.
@@ -63,6 +73,8 @@ pub enum Location {
     },
     /// `registry.example/app:1`, also with `docker://` before it.
     Registry(ImageReference),
+    /// `sbom:FILE`, a document that lists packages: CycloneDX 1.4 to 1.6 or SPDX 2.2 and 2.3, as JSON.
+    Sbom(PathBuf),
 }
 
 impl FromStr for Location {
@@ -83,6 +95,12 @@ impl FromStr for Location {
         } else if let Some(rest) = text.strip_prefix("docker-archive:") {
             let (file, tag) = split(rest);
             Self::DockerArchive { file, tag }
+        } else if let Some(rest) = text.strip_prefix("dir:") {
+            Self::Directory(PathBuf::from(rest))
+        } else if let Some(rest) = text.strip_prefix("sbom:") {
+            Self::Sbom(PathBuf::from(rest))
+        } else if let Some(name) = text.strip_prefix("docker:").filter(|name| !name.starts_with("//")) {
+            Self::Docker(name.to_owned())
         } else {
             Self::Registry(ImageReference::parse(text.strip_prefix("docker://").unwrap_or(text))?)
         })
@@ -93,6 +111,9 @@ impl fmt::Display for Location {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (scheme, path, tag) = match self {
             Self::Registry(reference) => return reference.fmt(formatter),
+            Self::Directory(path) => return write!(formatter, "dir:{}", path.display()),
+            Self::Docker(name) => return write!(formatter, "docker:{name}"),
+            Self::Sbom(path) => return write!(formatter, "sbom:{}", path.display()),
             Self::DockerArchive { file, tag } => ("docker-archive", file, tag),
             Self::OciArchive { file, tag } => ("oci-archive", file, tag),
             Self::OciLayout { directory, tag } => ("oci", directory, tag),
@@ -114,6 +135,24 @@ pub enum SourceError {
         #[source]
         source: ArchiveError,
     },
+    /// The engine's answer.
+    #[error("cannot read `{image}` from the Docker Engine")]
+    Engine {
+        /// Which image.
+        image: String,
+        /// Why.
+        #[source]
+        source: EngineError,
+    },
+    /// A document that lists packages.
+    #[error("cannot read the document `{}`", path.display())]
+    Document {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: SbomError,
+    },
     /// A file of a layout directory.
     #[error("cannot read `{}`", path.display())]
     File {
@@ -123,8 +162,8 @@ pub enum SourceError {
         #[source]
         source: std::io::Error,
     },
-    /// A registry was named where only files are read.
-    #[error("`{0}` is in a registry")]
+    /// A registry or an engine was named where only files are read.
+    #[error("`{0}` is no file")]
     NotLocal(String),
     /// The layout's index or the archive's list is not what it must be.
     #[error("`{file}`: {problem}")]
@@ -213,6 +252,8 @@ pub struct Loaded {
 pub enum Parts {
     /// It cannot run; its blobs were not read.
     Artifact,
+    /// No image at all, but a document that lists the packages of one.
+    Document(Arc<Inventory>),
     /// It can run.
     Image {
         /// The configuration's exact bytes.
@@ -227,7 +268,7 @@ pub enum Parts {
 /// An image read to its last byte.
 #[derive(Clone, Debug)]
 pub struct Image {
-    /// Digest of the manifest; `None` for a docker archive, which has no manifest of its own.
+    /// Digest of the manifest; `None` for a docker archive, a folder or a document, which have no manifest of their own.
     pub digest: Option<String>,
     /// The manifest and its parts.
     pub loaded: Loaded,
@@ -251,6 +292,8 @@ pub struct Source {
 
 #[derive(Debug)]
 enum Opened {
+    Directory(PathBuf),
+    Document(PathBuf),
     DockerArchive(Archive),
     OciArchive(Archive),
     OciLayout(PathBuf),
@@ -268,7 +311,11 @@ impl Source {
             Location::DockerArchive { file, .. } => Opened::DockerArchive(archive(file)?),
             Location::OciArchive { file, .. } => Opened::OciArchive(archive(file)?),
             Location::OciLayout { directory, .. } => Opened::OciLayout(directory.clone()),
-            Location::Registry(reference) => return Err(SourceError::NotLocal(reference.to_string())),
+            Location::Directory(path) => Opened::Directory(path.clone()),
+            Location::Sbom(path) => Opened::Document(path.clone()),
+            Location::Docker(_) | Location::Registry(_) => {
+                return Err(SourceError::NotLocal(location.to_string()));
+            }
         };
         Ok(Self { location: location.clone(), opened })
     }
@@ -278,20 +325,45 @@ impl Source {
         Self { location: Location::Registry(remote.reference().clone()), opened: Opened::Registry(remote) }
     }
 
+    /// The image `name` of the engine behind `socket`: asked for once, and kept in a file without a name.
+    pub fn in_engine(name: &str, socket: &Path) -> Result<Self, SourceError> {
+        let location = Location::Docker(name.to_owned());
+        if !docker_engine::is_name(name) {
+            return Err(SourceError::NotLocal(location.to_string()));
+        }
+        let saved = docker_engine::save(socket, name)
+            .map_err(|source| SourceError::Engine { image: name.to_owned(), source })?;
+        let archive = Archive::from_file(saved)
+            .map_err(|source| SourceError::Archive { location: location.to_string(), source })?;
+        Ok(Self { location, opened: Opened::DockerArchive(archive) })
+    }
+
     /// The registry behind it, where signatures can be looked for.
     pub fn remote(&self) -> Option<&Remote> {
         match &self.opened {
             Opened::Registry(remote) => Some(remote),
-            Opened::DockerArchive(_) | Opened::OciArchive(_) | Opened::OciLayout(_) => None,
+            Opened::Directory(_)
+            | Opened::Document(_)
+            | Opened::DockerArchive(_)
+            | Opened::OciArchive(_)
+            | Opened::OciLayout(_) => None,
         }
     }
 
     /// Reads manifest, configuration and all layers; an index with all its images.
     pub fn load(&self, progress: Progress<'_>) -> Result<Image, SourceError> {
-        if let (Opened::DockerArchive(archive), Location::DockerArchive { tag, .. }) =
-            (&self.opened, &self.location)
-        {
-            return docker_archive::load(archive, tag.as_deref(), progress);
+        match &self.opened {
+            Opened::Directory(folder) => return directory::load(folder, progress),
+            Opened::Document(file) => return load_document(file),
+            Opened::DockerArchive(archive) => {
+                let tag = match &self.location {
+                    Location::DockerArchive { tag, .. } => tag.as_deref(),
+                    // The engine was asked for one image.
+                    _ => None,
+                };
+                return docker_archive::load(archive, tag, progress);
+            }
+            Opened::OciArchive(_) | Opened::OciLayout(_) | Opened::Registry(_) => {}
         }
         let root = self.root()?;
         let digest = Some(root.digest.clone());
@@ -358,7 +430,9 @@ impl Source {
             Opened::OciLayout(directory) => {
                 oci_layout::read_file(&directory.join(name), MANIFEST_BYTES_MAX as u64)
             }
-            Opened::DockerArchive(_) | Opened::Registry(_) => Ok(Vec::new()),
+            Opened::Directory(_) | Opened::Document(_) | Opened::DockerArchive(_) | Opened::Registry(_) => {
+                Ok(Vec::new())
+            }
         }
     }
 
@@ -375,6 +449,7 @@ impl Source {
         let digest = parsed(descriptor)?;
         let path = format!("blobs/{}/{}", digest.algorithm().name(), digest.hex());
         Ok(match &self.opened {
+            Opened::Directory(_) | Opened::Document(_) => Box::new(io::empty()),
             Opened::DockerArchive(archive) | Opened::OciArchive(archive) => Box::new(
                 archive
                     .section(&path)
@@ -450,6 +525,26 @@ impl Source {
         }
         Ok(())
     }
+}
+
+/// A document has no manifest, so one is made up for the gate; its digest means nothing outside and is never shown.
+fn load_document(file: &Path) -> Result<Image, SourceError> {
+    let bytes = oci_layout::read_file(file, DOCUMENT_BYTES_MAX)?;
+    let inventory = scanner::sbom::parse(&bytes)
+        .map_err(|source| SourceError::Document { path: file.to_owned(), source })?;
+    let manifest = serde_json::json!({
+        "schemaVersion": 2,
+        "mediaType": manifest::OCI_MANIFEST,
+        "config": {
+            "mediaType": "application/vnd.oci.image.config.v1+json",
+            "digest": Digest::sha256_of(&bytes).as_str(),
+            "size": bytes.len(),
+        },
+        "layers": [],
+    });
+    let manifest = manifest::classify(Bytes::from(manifest.to_string()), None)
+        .map_err(|source| SourceError::Manifest { digest: "none (document)".into(), source })?;
+    Ok(Image { digest: None, loaded: Loaded { manifest, parts: Parts::Document(Arc::new(inventory)) } })
 }
 
 fn parsed(descriptor: &Descriptor) -> Result<Digest, SourceError> {

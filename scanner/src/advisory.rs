@@ -30,6 +30,7 @@ pub use feed::{FeedError, FeedKind};
 pub use format::Entries;
 use format::{Header, Section};
 pub(crate) use osv::is_modular;
+pub use range::Place;
 
 use crate::finding::{Decimal, Epss, Exploited, Severity};
 use crate::report::AdvisoryRevision;
@@ -258,6 +259,24 @@ impl Advisories {
     /// When the file is corrupt in a way that its digest does not show, which only a faulty builder can cause.
     pub fn lookup(&self, ecosystem: &Ecosystem, package: &str) -> Result<Entries<'_>, AdvisoryError> {
         format::lookup(self.header, (*self.bytes).as_ref(), ecosystem.as_str(), package)
+    }
+
+    /// Visits every advisory of every package, with the ecosystem and the package that it stands under. Reads the whole
+    /// file: for questions that people ask, not for the matcher.
+    ///
+    /// # Errors
+    ///
+    /// As [`Advisories::lookup`].
+    pub fn for_each<'a>(
+        &'a self,
+        mut visit: impl FnMut(&'a str, &'a str, Entry<'a>),
+    ) -> Result<(), AdvisoryError> {
+        format::records(self.header, (*self.bytes).as_ref(), &mut |ecosystem, package, entries| {
+            for entry in entries {
+                visit(ecosystem, package, entry?);
+            }
+            Ok(())
+        })
     }
 
     /// Do both snapshots say the same about a package? `ecosystem` and `package` as in a [`Key`]. What cannot be read

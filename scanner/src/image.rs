@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::advisory::Advisories;
+use crate::advisory::{Advisories, AdvisoryError};
 use crate::detectors::Detected;
+use crate::explain::{self, Explanation};
 use crate::image::config::Config;
 use crate::image::packages::Installed;
 use crate::image::tree::EntryId;
@@ -19,14 +20,21 @@ use crate::report::{LayerSummary, PermissionFinding, ProgramFile, ScanReport, Se
 mod attacks;
 mod config;
 mod coverage;
+mod effective;
+mod efficiency;
 mod evasion;
 mod identity;
 mod languages;
+mod leftovers;
 mod ownership;
 mod packages;
 mod tree;
 mod view;
 mod waste;
+
+pub use effective::{Effectiveness, Hint, What, effectiveness};
+pub use efficiency::Efficiency;
+pub use leftovers::Leftover;
 
 /// One layer of an image, oldest first.
 #[derive(Clone, Debug)]
@@ -88,6 +96,30 @@ pub fn inventory(layers: &[Layer<'_>], config: &[u8]) -> Inventory {
         layers: summaries(layers, &config),
         advisories: None,
     })
+}
+
+/// Why `query`, a vulnerability by any of its names or a package, is reported of this image or is not. Asks what
+/// [`scan`] asks, and listens.
+///
+/// # Errors
+/// When the advisory file is corrupt.
+pub fn explain(
+    layers: &[Layer<'_>],
+    config: &[u8],
+    advisories: Option<&Advisories>,
+    query: &str,
+) -> Result<Explanation, AdvisoryError> {
+    let view = View::new(layers);
+    let inventory = Installed::new(&view);
+    let asked = explain::Asked {
+        query,
+        distribution: inventory.distribution.as_ref(),
+        packages: &inventory.packages,
+        owners: &inventory.owners,
+        unknown: inventory.unknown.into_iter().chain(view.unknown.iter().cloned()).collect(),
+        layers: summaries(layers, &Config::parse(config)),
+    };
+    explain::explain(asked, advisories)
 }
 
 /// What a container would see, in the order of paths. Directories that only paths imply are not listed.

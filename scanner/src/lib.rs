@@ -5,7 +5,9 @@
 
 pub mod advisory;
 pub mod detectors;
+pub mod diff;
 mod executables;
+pub mod explain;
 pub mod extractors;
 pub mod finding;
 pub mod image;
@@ -14,6 +16,8 @@ pub mod layer;
 pub mod limits;
 pub mod matcher;
 pub mod package;
+pub mod purl;
 pub mod release;
 pub mod report;
+pub mod sbom;
 pub mod versions;

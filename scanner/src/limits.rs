@@ -88,3 +88,12 @@ pub(crate) const NESTED_FILE_BYTES_MAX: u64 = 1 << 30;
 
 /// Bytes of one member of a zip archive that is searched, which is held in memory.
 pub(crate) const NESTED_MEMBER_BYTES_MAX: usize = 16 << 20;
+
+/// Bytes of an SBOM, which is held in memory; those of the largest images have some forty megabytes.
+pub(crate) const SBOM_BYTES_MAX: usize = 128 << 20;
+
+/// Packages in one.
+pub(crate) const SBOM_PACKAGES_MAX: usize = 200_000;
+
+/// Components inside components. Stops documents made to be deep.
+pub(crate) const SBOM_DEPTH_MAX: usize = 32;

@@ -1,16 +1,18 @@
 //! Packages × advisories → findings; pure.
 
 mod merge;
+mod trace;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::advisory::{
-    Advisories, AdvisoryError, Ecosystem, Entry, Key, Range, RangeEnd, Remedy, is_modular,
+    Advisories, AdvisoryError, Ecosystem, Entry, Key, Place, Range, RangeEnd, Remedy, is_modular,
 };
 use crate::finding::Finding;
 use crate::package::{Distribution, Package, PackageKind};
 use crate::report::{ImagePackage, Unknown};
 use crate::versions::{Scheme, VersionError, compare};
+pub use trace::{Passed, Step, Trace};
 
 /// What is wrong, and what could not be judged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +30,16 @@ pub fn match_packages(
     packages: &[ImagePackage],
     advisories: Option<&Advisories>,
 ) -> Matched {
+    match_traced(distribution, packages, advisories, &mut |_| {})
+}
+
+/// The same, and tells each step on the way: whoever explains an answer hears it from where the answer is made.
+pub fn match_traced(
+    distribution: Option<&Distribution>,
+    packages: &[ImagePackage],
+    advisories: Option<&Advisories>,
+    trace: &mut Trace<'_>,
+) -> Matched {
     let of_system = |package: &ImagePackage| package.package.kind.is_system();
     let mut unknown = BTreeSet::new();
     if distribution.is_none() && packages.iter().any(of_system) {
@@ -42,11 +54,19 @@ pub fn match_packages(
     let owned = OwnedModules::new(distribution, packages, advisories);
     let of_release = distribution.and_then(Ecosystem::of_distribution);
     let channels = of_release.as_ref().zip(distribution).map(|(it, of)| Channel::of(of, it, advisories));
-    // Nobody publishes advisories by the mere name of a program: it is listed, and its version told.
-    let judged = packages.iter().filter(|package| package.package.kind != PackageKind::Binary);
-    for package in judged.filter(|package| !package.owned && !owned.holds(package)) {
+    for package in packages {
+        // Nobody publishes advisories by the mere name of a program: it is listed, and its version told.
+        if package.package.kind == PackageKind::Binary {
+            trace(&Step::Passed(package, Passed::NoEcosystem));
+            continue;
+        }
+        if package.owned || owned.holds(package) {
+            trace(&Step::Passed(package, Passed::OwnedBySystem));
+            continue;
+        }
         let ecosystem = Ecosystem::of_package(package.package.kind, distribution);
         if let Some(vendor) = foreign(package, ecosystem.as_ref()) {
+            trace(&Step::Passed(package, Passed::Foreign));
             *uncovered.entry(vendor).or_default() += 1;
             continue;
         }
@@ -54,12 +74,19 @@ pub fn match_packages(
         if !covered && (distribution.is_some() || !of_system(package)) {
             *uncovered.entry(ecosystem_name(package, distribution)).or_default() += 1;
         }
-        let Some(ecosystem) = ecosystem else { continue };
-        let judged = match &channels {
-            Some(Ok(channels)) if of_system(package) => judge(package, &ecosystem, channels, advisories),
-            Some(Err(_)) if of_system(package) => Err(Unjudged::Advisories),
-            _ => judge(package, &ecosystem, &[Channel::only(&ecosystem)], advisories),
+        let Some(ecosystem) = ecosystem else {
+            trace(&Step::Passed(package, Passed::NoEcosystem));
+            continue;
         };
+        trace(&Step::Package { package, ecosystem: &ecosystem, covered });
+        let judged = match &channels {
+            Some(Ok(channels)) if of_system(package) => {
+                judge(package, &ecosystem, channels, advisories, trace)
+            }
+            Some(Err(_)) if of_system(package) => Err(Unjudged::Advisories),
+            _ => judge(package, &ecosystem, &[Channel::only(&ecosystem)], advisories, trace),
+        };
+        trace(&Step::Done { problem: judged.as_ref().err().map(Unjudged::problem) });
         match judged {
             Ok(problems) => {
                 for finding in problems {
@@ -137,6 +164,20 @@ enum Unjudged {
     Version,
 }
 
+impl Unjudged {
+    fn problem(&self) -> &'static str {
+        match self {
+            Self::Advisories => {
+                "the advisories for it cannot be told apart or read, or nothing speaks of its kind"
+            }
+            Self::Identity => {
+                "nothing tells its group, and advisories name a library of its name and version"
+            }
+            Self::Version => "its version has no place in the order of its ecosystem",
+        }
+    }
+}
+
 impl From<AdvisoryError> for Unjudged {
     fn from(_: AdvisoryError) -> Self {
         Self::Advisories
@@ -190,6 +231,7 @@ fn judge(
     ecosystem: &Ecosystem,
     channels: &[Channel],
     advisories: &Advisories,
+    trace: &mut Trace<'_>,
 ) -> Result<Vec<Finding>, Unjudged> {
     let installed = &package.package;
     let mut affecting = Vec::new();
@@ -201,16 +243,21 @@ fn judge(
         for called in called(installed, ecosystem) {
             let mut here = Vec::new();
             for name in called.names(installed, ecosystem)? {
+                let (ecosystem_asked, version) = (&channel.ecosystem, called.version);
+                trace(&Step::Asked { ecosystem: ecosystem_asked, name: &name, version });
                 for entry in advisories.lookup(&channel.ecosystem, &name)? {
                     let entry = entry?;
                     is_known = true;
                     if spoken_of.contains(entry.id) {
+                        trace(&Step::Superseded { entry: &entry, version });
                         continue;
                     }
                     if decides {
                         here.push(entry.id);
                     }
-                    if let Some(fix) = affects(&entry, ecosystem, channel, &called)? {
+                    let fix = affects(&entry, ecosystem, channel, &called, trace)?;
+                    trace(&Step::Advisory { entry: &entry, version, affected: fix.is_some() });
+                    if let Some(fix) = fix {
                         affecting.push((entry, fix));
                     }
                 }
@@ -301,6 +348,7 @@ fn affects<'a>(
     ecosystem: &Ecosystem,
     channel: &'a Channel,
     called: &Called<'_>,
+    trace: &mut Trace<'_>,
 ) -> Result<Option<Fix<'a>>, VersionError> {
     let scheme = ecosystem.scheme();
     let bound = |bound: &'a str| if called.ignores_epoch { without_epoch(bound) } else { bound };
@@ -314,7 +362,9 @@ fn affects<'a>(
                 RangeEnd::Open => RangeEnd::Open,
             },
         };
-        if compared.contains(scheme, version)? {
+        let place = compared.place(scheme, version)?;
+        trace(&Step::Range { range: &compared, place });
+        if place == Place::Inside {
             return Ok(Some(match (&range.end, entry.remedy) {
                 // Who has installed from the pocket that is sold has bought it.
                 (RangeEnd::Fixed(fixed), Some(Remedy::Elsewhere { .. })) if version.contains("esm") => {
@@ -331,10 +381,13 @@ fn affects<'a>(
             }));
         }
     }
-    let listed = entry.versions.iter().any(|listed| {
-        *listed == version || compare(scheme, listed, version).is_ok_and(std::cmp::Ordering::is_eq)
+    let listed = entry.versions.iter().find(|listed| {
+        **listed == version || compare(scheme, listed, version).is_ok_and(std::cmp::Ordering::is_eq)
     });
-    Ok(listed.then_some(Fix::Missing(entry.remedy)))
+    if let Some(listed) = listed {
+        trace(&Step::Listed(listed));
+    }
+    Ok(listed.map(|_| Fix::Missing(entry.remedy)))
 }
 
 /// Python modules that a distribution's package installed. Their upstream version says nothing: the distribution

@@ -73,6 +73,19 @@ pub enum Unknown {
     },
     /// No advisory snapshot is loaded at all.
     NoAdvisoryData,
+    /// A document that lists a system's packages and tells for none of them which source it was built from, by which
+    /// advisories go.
+    NoSourcePackages {
+        /// `deb`, `apk`.
+        kind: String,
+        /// How many packages.
+        packages: usize,
+    },
+    /// A document that lists packages, and is not whole or not clear.
+    IncompleteDocument {
+        /// What is missing.
+        problem: String,
+    },
     /// A package database that is there but cannot be read.
     BrokenDatabase {
         /// Where.

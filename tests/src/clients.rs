@@ -89,3 +89,16 @@ pub fn run(program: &Path, arguments: &[&str], configure: impl FnOnce(&mut Comma
     let output = command.output().unwrap_or_else(|error| panic!("{}: {error}", program.display()));
     Outcome::new(&output)
 }
+
+/// A file of the recorded data, which is no part of the repository, or a `SKIPPED` line.
+#[must_use]
+pub fn recorded_or_skip(test: &str, path: &str) -> Option<PathBuf> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
+    let data = std::env::var_os("PORTCULLIS_TEST_DATA").map_or_else(beside, PathBuf::from);
+    let found = data.join(path);
+    if !found.exists() {
+        skip(test, &format!("no recorded data at `{}`", found.display()));
+        return None;
+    }
+    Some(found)
+}

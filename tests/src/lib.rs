@@ -1,6 +1,7 @@
 //! What the end-to-end tests stand on: the real gateway as a process, real clients, a raw HTTP client, and images made
 //! in code.
 
+pub mod check_folder;
 pub mod clients;
 pub mod docker_engine;
 pub mod http;

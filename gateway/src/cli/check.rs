@@ -1,45 +1,40 @@
 //! `portcullis check IMAGE --policy FILE`: the pipeline stage. Asks the same gate as the registry does, without a server.
 
-use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
-use indicatif::{ProgressBar, ProgressStyle};
 use keys::attestation::Attestations;
 use keys::signature::Subject;
 use keys::verify::{Verification, Verifier};
-use oci_distribution::RegistryOperation;
 use scanner::advisory::Advisories;
+use scanner::explain::Explanation;
 
+use super::image_input::{EngineAccess, content, images, load, open, read_advisories, width, write_out};
 use super::registry_access::RegistryAccess;
 use super::{EXIT_DENIED, UsageError};
-use crate::advisories;
 use crate::clock::Clock;
 use crate::digest::Digest;
-use crate::gate::assemble::image_facts;
-use crate::gate::evidence::{Content, Evidence, IndexChild};
-use crate::gate::policy::Policy;
+use crate::gate::assemble::{effectiveness, explain};
+use crate::gate::evidence::{Content, Evidence, ImageFacts};
+use crate::gate::policy::{ApprovedBase, Exception, Pattern, Policy, exceptions_of};
 use crate::gate::verdict::Verdict;
-use crate::gate::{Checkpoint, decide};
-use crate::manifest::Kind;
+use crate::gate::{Checkpoint, decide, vex};
+use crate::output::base::{BaseReport, identify};
+use crate::output::explain::ExplainReport;
 use crate::output::{CheckReport, Output, PlatformScan, SCHEMA, Word, render_undecided};
 use crate::policy_file;
 use crate::reference::ImageReference;
-use crate::source::{Image, Loaded, Location, Parts, Progress, Source, attestations, notary, signatures};
+use crate::source::{Image, Loaded, Location, Parts, Source, attestations, notary, signatures};
 use crate::trust;
-
-/// Width of tables that go to no terminal.
-const WIDTH: u16 = 140;
-/// Narrowest and widest table on a terminal.
-const WIDTHS: (u16, u16) = (80, 200);
 
 /// Check an image against a policy before it is pushed, released or run.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// `registry/name:tag`, `registry/name@sha256:…`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]` or
-    /// `docker-archive:FILE[:TAG]`.
+    /// `registry/name:tag`, `registry/name@sha256:…`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`,
+    /// `docker-archive:FILE[:TAG]`, `docker:IMAGE`, `dir:PATH` or `sbom:FILE`.
     image: Location,
     /// The policy file.
     #[arg(long, value_name = "FILE")]
@@ -50,12 +45,29 @@ pub struct Args {
     /// Compiled advisories, made by `portcullis advisories build`. Without them every package is unknown.
     #[arg(long, value_name = "FILE")]
     advisories: Option<PathBuf>,
+    /// A VEX document (OpenVEX 0.2, CSAF VEX) whose statements are taken for this check, beside those of the policy. May
+    /// be repeated.
+    #[arg(long, value_name = "FILE")]
+    vex: Vec<PathBuf>,
+    /// How old such a statement may be.
+    #[arg(long, value_name = "AGE", default_value = "90d", value_parser = humantime::parse_duration)]
+    vex_max_age: Duration,
     /// Where the trusted roots of the policy's `[[trust-root]]` sections are kept, as `portcullis trust update` keeps them.
     #[arg(long, value_name = "FOLDER", default_value = "portcullis-data/trust")]
     trust_dir: PathBuf,
     /// Which question to ask [default: push for files, release for images in a registry].
     #[arg(long, value_enum)]
     checkpoint: Option<Question>,
+    /// Tell why this vulnerability (any of its names), or everything about this package, is reported or not; as a table
+    /// or as JSON.
+    #[arg(long, value_name = "CVE|GHSA|PACKAGE")]
+    explain: Option<String>,
+    /// Show every layer with its instruction and bytes, and what to change in the Dockerfile; with the table.
+    #[arg(long)]
+    layers: bool,
+    /// A newer base image, named as IMAGE is: tells which inherited vulnerabilities rebasing removes.
+    #[arg(long, value_name = "IMAGE")]
+    rebase_to: Option<Location>,
     /// How to print the answer.
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
@@ -67,6 +79,8 @@ pub struct Args {
     source_date_epoch: Option<i64>,
     #[command(flatten)]
     registry: RegistryAccess,
+    #[command(flatten)]
+    engine: EngineAccess,
 }
 
 /// The questions that can be asked without a store; `pull` is about its state.
@@ -82,8 +96,11 @@ enum Question {
 
 /// Checks; exit code 0 admitted, 1 denied, 2 wrong usage, 3 could not decide.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let report = match check(args) {
-        Ok(report) => report,
+    if args.explain.is_some() && !matches!(args.output, Output::Json | Output::Table) {
+        return Err(UsageError("`--explain` is told as a table or as JSON".to_owned()).into());
+    }
+    let Answer { report, explanations } = match check(args) {
+        Ok(answer) => answer,
         Err(error) => {
             if !error.is::<UsageError>() {
                 let problem = error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ");
@@ -93,9 +110,17 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             return Err(error);
         }
     };
-    write_out(&report.render(args.output, width())?, args.output_file.as_deref())?;
+    let render = |output| match &args.explain {
+        Some(query) => {
+            let explained = ExplainReport::new(&report, query, &explanations);
+            if output == Output::Json { explained.json() } else { Ok(explained.text()) }
+        }
+        None if output == Output::Table && args.layers => Ok(report.layers(width())),
+        None => report.render(output, width()),
+    };
+    write_out(&render(args.output)?, args.output_file.as_deref())?;
     if args.output_file.is_some() {
-        write_out(&report.render(Output::Table, width())?, None)?;
+        write_out(&render(Output::Table)?, None)?;
     }
     Ok(match report.verdict {
         Word::Admitted => ExitCode::SUCCESS,
@@ -103,32 +128,22 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn write_out(text: &str, file: Option<&Path>) -> anyhow::Result<()> {
-    match file {
-        Some(file) => std::fs::write(file, text)
-            .with_context(|| UsageError(format!("cannot write `--output-file {}`", file.display()))),
-        None => Ok(std::io::stdout().write_all(text.as_bytes())?),
-    }
+/// What was decided, and what `--explain` asked, for each of the report's scans.
+struct Answer {
+    report: CheckReport,
+    explanations: Vec<Explanation>,
 }
 
-fn width() -> u16 {
-    let terminal = console::Term::stdout();
-    if terminal.is_term() { terminal.size().1.clamp(WIDTHS.0, WIDTHS.1) } else { WIDTH }
-}
-
-fn check(args: &Args) -> anyhow::Result<CheckReport> {
+fn check(args: &Args) -> anyhow::Result<Answer> {
     let name = name(args)?;
-    let policy = policy_file::read(&args.policy)
+    let mut policy = policy_file::read(&args.policy)
         .with_context(|| UsageError(format!("cannot use the policy `{}`", args.policy.display())))?;
+    for file in &args.vex {
+        policy.state(stated(file, args.vex_max_age)?);
+    }
     let policy = trust::put_in(&policy, &args.trust_dir);
     let advisories = args.advisories.as_deref().map(read_advisories).transpose()?;
-    let source = match &args.image {
-        Location::Registry(reference) => Source::in_registry(args.registry.remote(reference)?),
-        local => Source::open(local)?,
-    };
-    if let Some(remote) = source.remote() {
-        remote.log_in(RegistryOperation::Pull)?;
-    }
+    let source = open(&args.image, &args.registry, &args.engine)?;
     let image = load(&source)?;
     let checkpoint = match (args.checkpoint, source.remote()) {
         (Some(Question::Admit), _) => Checkpoint::Admit,
@@ -144,7 +159,111 @@ fn check(args: &Args) -> anyhow::Result<CheckReport> {
     evidence.signatures = signatures_of(&source, &policy, &evidence)?;
     evidence.attestations = attestations_of(&source, &policy, &evidence)?;
     let verdict = decide(checkpoint, &evidence, &policy);
-    Ok(report(args, &image, evidence, checkpoint, verdict, policy.digest()))
+    let explanations = match &args.explain {
+        Some(query) => explanations(&image.loaded, advisories.as_ref(), query)?,
+        None => Vec::new(),
+    };
+    let mut report = report(args, &image, evidence, checkpoint, verdict, policy.digest());
+    describe(&mut report, &image.loaded)?;
+    find_bases(&mut report, &image.loaded, policy.bases());
+    if let Some(newer) = &args.rebase_to {
+        rebase(&mut report, newer, args, advisories.as_ref(), policy.bases())?;
+    }
+    Ok(Answer { report, explanations })
+}
+
+/// Adds what each image could do without.
+fn describe(report: &mut CheckReport, loaded: &Loaded) -> anyhow::Result<()> {
+    for (scan, image) in report.scans.iter_mut().zip(runnable(loaded)) {
+        if let Parts::Image { config, reports } = &image.parts {
+            scan.effectiveness = Some(effectiveness(&image.manifest, config, reports)?);
+        }
+    }
+    Ok(())
+}
+
+/// What can run, in the order of [`scans`].
+fn runnable(loaded: &Loaded) -> Vec<&Loaded> {
+    match &loaded.parts {
+        Parts::Artifact => Vec::new(),
+        Parts::Document(_) | Parts::Image { .. } => vec![loaded],
+        Parts::Index(children) => children.iter().flat_map(|(_, child)| runnable(child)).collect(),
+    }
+}
+
+/// Adds the approved base that each image begins with.
+fn find_bases(report: &mut CheckReport, loaded: &Loaded, bases: &[ApprovedBase]) {
+    for (scan, image) in report.scans.iter_mut().zip(runnable(loaded)) {
+        if let Some(base) = identify(bases, &diff_ids(image)) {
+            scan.base = Some(BaseReport::new(base, &scan.scan));
+        }
+    }
+}
+
+/// As the bytes are, not as the configuration says.
+fn diff_ids(loaded: &Loaded) -> Vec<String> {
+    match &loaded.parts {
+        Parts::Image { reports, .. } => {
+            reports.iter().map(|report| report.diff_id.clone().unwrap_or_default()).collect()
+        }
+        Parts::Artifact | Parts::Document(_) | Parts::Index(_) => Vec::new(),
+    }
+}
+
+/// Says what another base would change, platform by platform.
+fn rebase(
+    report: &mut CheckReport,
+    newer: &Location,
+    args: &Args,
+    advisories: Option<&Advisories>,
+    bases: &[ApprovedBase],
+) -> anyhow::Result<()> {
+    if advisories.is_none() {
+        let message = "`--rebase-to` needs `--advisories FILE`: without it nothing is judged";
+        return Err(UsageError(message.to_owned()).into());
+    }
+    let image = load(&open(newer, &args.registry, &args.engine)?)?;
+    let content = content(&image.loaded, advisories)?;
+    let newer_images = images(&content);
+    let layers: Vec<Vec<String>> = runnable(&image.loaded).into_iter().map(diff_ids).collect();
+    let single = newer_images.len() == 1 && report.scans.len() == 1;
+    for scan in &mut report.scans {
+        let same = |(platform, ..): &(Option<&str>, Option<&str>, &ImageFacts)| {
+            single || *platform == scan.platform.as_deref()
+        };
+        let (Some(base), Some(at)) = (&mut scan.base, newer_images.iter().position(same)) else { continue };
+        let known = layers.get(at).and_then(|layers| identify(bases, layers));
+        let to = known.map_or_else(|| newer.to_string(), |base| base.name.clone());
+        base.compare(&newer_images[at].2.scan, to, known.is_some());
+    }
+    Ok(())
+}
+
+/// One for each runnable image, in the order of [`scans`].
+fn explanations(
+    loaded: &Loaded,
+    advisories: Option<&Advisories>,
+    query: &str,
+) -> anyhow::Result<Vec<Explanation>> {
+    Ok(match &loaded.parts {
+        Parts::Artifact => Vec::new(),
+        Parts::Document(inventory) => vec![scanner::sbom::explain(inventory, advisories, query)?],
+        Parts::Image { config, reports } => {
+            vec![explain(&loaded.manifest, config, reports, advisories, query)?]
+        }
+        Parts::Index(children) => {
+            let children = children.iter().map(|(_, child)| explanations(child, advisories, query));
+            children.collect::<anyhow::Result<Vec<_>>>()?.concat()
+        }
+    })
+}
+
+/// The statements of a document, for whatever image is checked.
+fn stated(file: &Path, max_age: Duration) -> anyhow::Result<Vec<Exception>> {
+    let shown = file.display().to_string();
+    let usage = || UsageError(format!("cannot use `--vex {shown}`"));
+    let document = vex::parse(&policy_file::read_named(file).with_context(usage)?).with_context(usage)?;
+    Ok(exceptions_of(document, &shown, &[Pattern::parse("**")?], max_age))
 }
 
 /// The policy's patterns need a name; what a file says about its own name is its maker's choice, so it is not asked.
@@ -157,55 +276,6 @@ fn name(args: &Args) -> anyhow::Result<ImageReference> {
         ))
         .into()),
     }
-}
-
-fn read_advisories(file: &Path) -> anyhow::Result<Advisories> {
-    advisories::load(file)
-        .with_context(|| UsageError(format!("cannot use the advisories `{}`", file.display())))
-}
-
-fn load(source: &Source) -> anyhow::Result<Image> {
-    let bar = ProgressBar::no_length();
-    if !std::io::stderr().is_terminal() {
-        bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
-    }
-    let style =
-        ProgressStyle::with_template("scanning {bytes}/{total_bytes} {wide_bar} {bytes_per_sec} {eta}")?;
-    bar.set_style(style);
-    let loaded =
-        source.load(Progress { expect: &|bytes| bar.inc_length(bytes), advance: &|bytes| bar.inc(bytes) });
-    bar.finish_and_clear();
-    Ok(loaded?)
-}
-
-fn content(loaded: &Loaded, advisories: Option<&Advisories>) -> anyhow::Result<Content> {
-    Ok(match &loaded.parts {
-        Parts::Artifact => Content::Artifact {
-            artifact_type: loaded.manifest.referrer_type().unwrap_or_default().to_owned(),
-            size: match &loaded.manifest.kind {
-                Kind::Artifact { blobs, .. } => {
-                    blobs.iter().fold(0, |sum: u64, blob| sum.saturating_add(blob.size))
-                }
-                Kind::Image { .. } | Kind::Index { .. } => 0,
-            },
-        },
-        Parts::Image { config, reports } => {
-            Content::Image(image_facts(&loaded.manifest, config, reports, advisories)?)
-        }
-        Parts::Index(children) => Content::Index(
-            children
-                .iter()
-                .map(|(platform, child)| {
-                    let digest = child.manifest.digest.clone();
-                    anyhow::Ok(IndexChild {
-                        digest,
-                        platform: platform.clone(),
-                        content: content(child, advisories)?,
-                    })
-                })
-                .collect::<anyhow::Result<_>>()?,
-        ),
-    })
 }
 
 /// Signatures lie beside the image in its registry. Beside a file there are none.
@@ -279,7 +349,7 @@ fn report(
 /// When the image says it was made, seconds since 1970-01-01 UTC; of an index, its first image.
 fn created(loaded: &Loaded) -> Option<i64> {
     match &loaded.parts {
-        Parts::Artifact => None,
+        Parts::Artifact | Parts::Document(_) => None,
         Parts::Image { config, .. } => {
             let config: serde_json::Value = serde_json::from_slice(config).ok()?;
             let created: jiff::Timestamp = config.get("created")?.as_str()?.parse().ok()?;
@@ -290,20 +360,12 @@ fn created(loaded: &Loaded) -> Option<i64> {
 }
 
 fn scans(content: &Content, digest: Option<&str>) -> Vec<PlatformScan> {
-    let scan = |facts: &crate::gate::evidence::ImageFacts, platform, digest: Option<&str>| PlatformScan {
-        platform,
-        digest: digest.map(str::to_owned),
+    let scan = |(platform, child, facts): (Option<&str>, Option<&str>, &ImageFacts)| PlatformScan {
+        platform: platform.map(str::to_owned),
+        digest: child.or(digest).map(str::to_owned),
         scan: Arc::clone(&facts.scan),
+        effectiveness: None,
+        base: None,
     };
-    match content {
-        Content::Image(facts) => vec![scan(facts, None, digest)],
-        Content::Index(children) => children
-            .iter()
-            .filter_map(|child| match &child.content {
-                Content::Image(facts) => Some(scan(facts, Some(child.platform.clone()), Some(&child.digest))),
-                Content::Artifact { .. } | Content::Index(_) | Content::Judged => None,
-            })
-            .collect(),
-        Content::Artifact { .. } | Content::Judged => Vec::new(),
-    }
+    images(content).into_iter().map(scan).collect()
 }

@@ -78,6 +78,7 @@ fn summary(file: &Path, policy: &Policy) -> String {
         (policy.trust_store().identities.len(), "identity", "identities"),
         (policy.rules().len(), "rule", "rules"),
         (policy.exceptions().len(), "exception", "exceptions"),
+        (policy.statements().len(), "VEX statement", "VEX statements"),
     ];
     let counts = counts.map(|(count, one, many)| format!("{count} {}", if count == 1 { one } else { many }));
     format!("{}: no mistakes; {} ({})", file.display(), counts.join(", "), policy.digest())

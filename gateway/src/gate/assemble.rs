@@ -6,10 +6,12 @@ mod configuration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use scanner::advisory::Advisories;
-use scanner::image::Layer;
+use scanner::advisory::{Advisories, AdvisoryError};
+use scanner::explain::Explanation;
+use scanner::image::{Effectiveness, Layer};
 use scanner::inventory::Inventory;
 use scanner::layer::{Compression, LayerOutcome, LayerReport};
+use scanner::sbom;
 use serde::{Deserialize, Serialize};
 
 use super::evidence::{BaseImage, ImageFacts};
@@ -30,6 +32,9 @@ pub enum AssembleError {
         /// What the bytes are.
         computed: String,
     },
+    /// The advisory file is corrupt.
+    #[error("cannot read the advisories")]
+    Advisories(#[from] AdvisoryError),
     /// Too few or too many reports.
     #[error("{reports} layer reports for {layers} layers of `{digest}`")]
     Layers {
@@ -69,7 +74,7 @@ impl ImageInventory {
     pub fn judge(&self, advisories: Option<&Advisories>) -> ImageFacts {
         let ImageTraits { user, size, base, diff_ids, problems } = self.traits.clone();
         let scan = Arc::new(self.inventory.judge(advisories));
-        ImageFacts { scan, user, size, base, diff_ids, problems }
+        ImageFacts { scan, user, size, base, diff_ids, from_document: None, problems }
     }
 }
 
@@ -83,32 +88,11 @@ pub fn image_inventory(
     configuration: &[u8],
     reports: &[Arc<LayerReport>],
 ) -> Result<ImageInventory, AssembleError> {
-    let Kind::Image { config, layers } = &manifest.kind else {
-        return Err(AssembleError::NotAnImage(manifest.digest.clone()));
-    };
-    if reports.len() != layers.len() {
-        let (layers, reports) = (layers.len(), reports.len());
-        return Err(AssembleError::Layers { digest: manifest.digest.clone(), layers, reports });
-    }
-    if !Digest::parse(&config.digest).is_ok_and(|digest| digest.matches(configuration)) {
-        let computed = Digest::sha256_of(configuration).to_string();
-        return Err(AssembleError::Configuration { expected: config.digest.clone(), computed });
-    }
-    let mut problems = Vec::new();
+    let (layers, mut problems) = (checked(manifest, configuration, reports)?, Vec::new());
     let parsed = Configuration::parse(configuration, &mut problems);
     compare_layers(layers, reports, &parsed, &mut problems);
     let instructions = parsed.instructions(layers.len());
-    let stack: Vec<Layer<'_>> = layers
-        .iter()
-        .zip(reports)
-        .zip(&instructions)
-        .map(|((layer, report), instruction)| Layer {
-            digest: &layer.digest,
-            report: report.as_ref(),
-            instruction: instruction.as_deref(),
-        })
-        .collect();
-    let inventory = scanner::image::inventory(&stack, configuration);
+    let inventory = scanner::image::inventory(&stack(layers, reports, &instructions), configuration);
     let traits = ImageTraits {
         user: parsed.user,
         size: layers.iter().fold(0, |sum, layer| sum.saturating_add(layer.size)),
@@ -130,6 +114,84 @@ pub fn image_facts(
     advisories: Option<&Advisories>,
 ) -> Result<ImageFacts, AssembleError> {
     Ok(image_inventory(manifest, configuration, reports)?.judge(advisories))
+}
+
+/// The facts of a document that lists packages: its packages, and nothing else.
+pub fn document_facts(document: &sbom::Inventory, advisories: Option<&Advisories>) -> ImageFacts {
+    ImageFacts {
+        scan: Arc::new(sbom::scan(document, advisories)),
+        user: String::new(),
+        size: 0,
+        base: None,
+        diff_ids: Vec::new(),
+        from_document: Some(document.format.clone()),
+        problems: Vec::new(),
+    }
+}
+
+/// Why `query` is reported of an image or is not; the same arguments as for [`image_facts`], and the same image.
+///
+/// # Errors
+/// See [`AssembleError`].
+pub fn explain(
+    manifest: &Manifest,
+    configuration: &[u8],
+    reports: &[Arc<LayerReport>],
+    advisories: Option<&Advisories>,
+    query: &str,
+) -> Result<Explanation, AssembleError> {
+    let layers = checked(manifest, configuration, reports)?;
+    let parsed = Configuration::parse(configuration, &mut Vec::new());
+    let instructions = parsed.instructions(layers.len());
+    let stack = stack(layers, reports, &instructions);
+    Ok(scanner::image::explain(&stack, configuration, advisories, query)?)
+}
+
+/// What an image could do without; the same arguments as for [`image_facts`], and the same image.
+///
+/// # Errors
+/// See [`AssembleError`].
+pub fn effectiveness(
+    manifest: &Manifest,
+    configuration: &[u8],
+    reports: &[Arc<LayerReport>],
+) -> Result<Effectiveness, AssembleError> {
+    let layers = checked(manifest, configuration, reports)?;
+    let parsed = Configuration::parse(configuration, &mut Vec::new());
+    let instructions = parsed.instructions(layers.len());
+    Ok(scanner::image::effectiveness(&stack(layers, reports, &instructions), configuration))
+}
+
+/// The layers of an image to which configuration and reports belong.
+fn checked<'m>(
+    manifest: &'m Manifest,
+    configuration: &[u8],
+    reports: &[Arc<LayerReport>],
+) -> Result<&'m [Descriptor], AssembleError> {
+    let Kind::Image { config, layers } = &manifest.kind else {
+        return Err(AssembleError::NotAnImage(manifest.digest.clone()));
+    };
+    if reports.len() != layers.len() {
+        let (layers, reports) = (layers.len(), reports.len());
+        return Err(AssembleError::Layers { digest: manifest.digest.clone(), layers, reports });
+    }
+    if !Digest::parse(&config.digest).is_ok_and(|digest| digest.matches(configuration)) {
+        let computed = Digest::sha256_of(configuration).to_string();
+        return Err(AssembleError::Configuration { expected: config.digest.clone(), computed });
+    }
+    Ok(layers)
+}
+
+fn stack<'a>(
+    layers: &'a [Descriptor],
+    reports: &'a [Arc<LayerReport>],
+    instructions: &'a [Option<String>],
+) -> Vec<Layer<'a>> {
+    let layer =
+        |((layer, report), instruction): ((&'a Descriptor, &'a Arc<LayerReport>), &'a Option<String>)| {
+            Layer { digest: &layer.digest, report: report.as_ref(), instruction: instruction.as_deref() }
+        };
+    layers.iter().zip(reports).zip(instructions).map(layer).collect()
 }
 
 /// What the manifest declares, what the configuration repeats and what the bytes are must be the same three times.

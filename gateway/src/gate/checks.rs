@@ -15,6 +15,7 @@ mod signature;
 mod state;
 mod unexplained;
 mod unknown;
+mod vex;
 mod vulnerability;
 
 use std::collections::BTreeMap;
@@ -23,10 +24,12 @@ use keys::revocation::Revocations;
 
 use super::Checkpoint;
 use super::evidence::{Content, Evidence, ImageFacts};
-use super::policy::{Level, Rule, When};
+use super::policy::{ApprovedBase, Exception, Level, Rule, When};
 use super::verdict::{LayerReference, Reason};
+use super::vex::NamedPackage;
 use super::words::printable;
 pub(super) use attestation::{ask as ask_conditions, ends as attestations_end};
+pub(super) use unknown::tell as tell_unknown;
 
 /// One question about one image under one rule.
 pub(super) struct Question<'a> {
@@ -34,6 +37,9 @@ pub(super) struct Question<'a> {
     pub(super) evidence: &'a Evidence,
     pub(super) rule: &'a Rule,
     pub(super) revocations: &'a Revocations,
+    /// Those for this repository, ended ones included.
+    pub(super) exceptions: &'a [&'a Exception],
+    pub(super) bases: &'a [ApprovedBase],
 }
 
 impl Question<'_> {
@@ -53,6 +59,7 @@ pub(super) struct ImageQuestion<'a> {
     rule: &'a Rule,
     as_of: i64,
     facts: &'a ImageFacts,
+    bases: &'a [ApprovedBase],
     platform: Option<&'a str>,
     refused_since: &'a BTreeMap<String, i64>,
 }
@@ -90,6 +97,8 @@ pub(super) struct Objection {
     pub(super) names: Vec<String>,
     /// Name of the package to blame, without its version.
     pub(super) package_name: Option<String>,
+    /// That package as statements name it.
+    pub(super) package: Option<NamedPackage>,
     /// By what the state remembers it ([`super::evidence::finding_key`]): only of what a rule may give a grace.
     pub(super) remembered_by: Option<String>,
     /// Neither an exception nor `enforce` softens it: state and kind are facts of the store, not matters of policy.
@@ -103,6 +112,7 @@ impl Objection {
             reason,
             names: Vec::new(),
             package_name: None,
+            package: None,
             remembered_by: None,
             unconditional: false,
         }
@@ -144,11 +154,21 @@ const IMAGE_CHECKS: [ImageCheck; 17] = [
     unknown::advisory_age,
     unknown::end_of_life,
     base::base_image,
+    base::registered,
     image::size,
     image::layers,
     image::waste,
     image::user,
     permission::permissions,
+];
+
+/// Asked where a document lists the packages. All else is told as not looked at.
+const DOCUMENT_CHECKS: [ImageCheck; 5] = [
+    integrity::document,
+    vulnerability::findings,
+    unknown::unjudged,
+    unknown::advisory_age,
+    unknown::end_of_life,
 ];
 
 /// The checks that must be satisfied; never empty.
@@ -175,9 +195,12 @@ pub(super) fn required<'a>(question: &Question<'a>) -> Vec<Check<'a>> {
         checks.push(Check::Whole(signature::signatures));
         checks.push(Check::Whole(attestation::attestations));
     }
+    checks.push(Check::Whole(vex::statements));
     for (platform, facts) in images {
-        let image = |check| Check::Image(check, image_question(question, platform, facts));
-        checks.extend(IMAGE_CHECKS.map(image));
+        let asked: &[ImageCheck] =
+            if facts.from_document.is_some() { &DOCUMENT_CHECKS } else { &IMAGE_CHECKS };
+        let image = |check: &ImageCheck| Check::Image(*check, image_question(question, platform, facts));
+        checks.extend(asked.iter().map(image));
     }
     checks
 }
@@ -188,7 +211,14 @@ fn image_question<'a>(
     facts: &'a ImageFacts,
 ) -> ImageQuestion<'a> {
     let Evidence { as_of, refused_since, .. } = question.evidence;
-    ImageQuestion { rule: question.rule, as_of: *as_of, facts, platform, refused_since }
+    ImageQuestion {
+        rule: question.rule,
+        as_of: *as_of,
+        facts,
+        bases: question.bases,
+        platform,
+        refused_since,
+    }
 }
 
 /// A span of time as the clock counts it.

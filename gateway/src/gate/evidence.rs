@@ -165,6 +165,8 @@ pub struct ImageFacts {
     pub base: Option<BaseImage>,
     /// `diff_ids` of the configuration, oldest first.
     pub diff_ids: Vec<String>,
+    /// The document that lists the packages (`SPDX 2.3`), where no image was read: of all else nothing is known.
+    pub from_document: Option<String>,
     /// What contradicts itself between manifest, configuration and layers; any entry refuses.
     pub problems: Vec<String>,
 }

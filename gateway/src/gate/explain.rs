@@ -1,5 +1,6 @@
 //! Why and why not, in words: the text of a refusal, and what a policy asks of an image.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::policy::{Enforcement, Level, Mark, Pin, Policy, Rule, Unexplained, User, When, format_bytes};
@@ -65,6 +66,12 @@ fn cut(mut text: String, bytes_max: usize) -> String {
     text
 }
 
+/// What could not be known, as a refusal tells it.
+pub fn unknown(unknown: &scanner::report::Unknown) -> String {
+    let told = super::checks::tell_unknown(unknown);
+    told.map_or_else(|| printable(&serde_json::json!(unknown).to_string(), 300), |(message, ..)| message)
+}
+
 /// What a policy asks of the images of one repository (`host/path`), a line for each check that is in force.
 pub fn explain(policy: &Policy, repository: &str) -> String {
     let Some(rule) = policy.rule_for(repository) else {
@@ -100,6 +107,7 @@ pub fn explain(policy: &Policy, repository: &str) -> String {
                 super::policy::Waives::Check(check) => format!("check {check}"),
                 super::policy::Waives::Finding(id) => id.clone(),
                 super::policy::Waives::Secret(value_sha256) => format!("secret {value_sha256}"),
+                super::policy::Waives::Statement { statement, .. } => statement.names.join(" = "),
             };
             let package =
                 exception.package.as_ref().map(|package| format!(" in {package}")).unwrap_or_default();
@@ -107,7 +115,22 @@ pub fn explain(policy: &Policy, repository: &str) -> String {
             lines.push(format!("exception: {what}{package}, by {owner} until {expires}: {reason}"));
         }
     }
+    lines.extend(statements(policy, repository));
     lines.join("\n  ") + "\n"
+}
+
+/// One line for each document; its statements may be thousands.
+fn statements(policy: &Policy, repository: &str) -> Vec<String> {
+    let mut documents: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for exception in policy.statements() {
+        if let super::policy::Waives::Statement { document, .. } = &exception.waives
+            && exception.images.iter().any(|pattern| pattern.matches(repository))
+        {
+            *documents.entry((document, &exception.owner)).or_default() += 1;
+        }
+    }
+    let line = |((document, author), count)| format!("vex: {count} statements of `{document}`, by {author}");
+    documents.into_iter().map(line).collect()
 }
 
 fn signatures(rule: &Rule) -> String {
@@ -222,6 +245,9 @@ fn image(rule: &Rule) -> Vec<String> {
     if !rule.base.is_empty() {
         let allowed: Vec<&str> = rule.base.iter().map(|base| base.image.as_str()).collect();
         lines.push(format!("push: built on {}", allowed.join(" or ")));
+    }
+    if rule.base_register != Level::Off {
+        lines.push(format!("push: layers of no approved base: {}", word(rule.base_register)));
     }
     lines
 }

@@ -12,12 +12,14 @@ mod notary;
 mod notation;
 mod pattern;
 mod reader;
+mod register;
 mod revocation;
 mod rule;
 mod signatures;
 mod starter;
 mod trust_root;
 mod values;
+mod vex;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -39,6 +41,7 @@ pub use known_bad::KnownBad;
 pub use pattern::{Pattern, PatternError};
 pub use reader::Mistake;
 use reader::{Mistakes, Place, Section};
+pub use register::ApprovedBase;
 pub use rule::{
     BaseRule, ImageRule, Mark, Pin, PinRule, Rule, RuntimeRule, ScanRule, Unexplained, User, Worst,
 };
@@ -46,6 +49,7 @@ pub use signatures::{ServedForm, SignatureRule, When};
 pub use starter::{STARTER_KEY_PATH, starter};
 pub use trust_root::{FetchedRoot, RootSource};
 pub use values::{Enforcement, Level, Share, format_bytes};
+pub use vex::exceptions as exceptions_of;
 
 /// A parsed policy.
 #[derive(Clone, Debug)]
@@ -58,6 +62,9 @@ pub struct Policy {
     identities: Vec<IdentitySummary>,
     rules: Vec<Rule>,
     exceptions: Vec<Exception>,
+    bases: Vec<ApprovedBase>,
+    /// What VEX documents state; kept apart, for there may be thousands.
+    statements: Vec<Exception>,
 }
 
 /// Every mistake of a policy file, in the order of its lines.
@@ -177,6 +184,21 @@ impl Policy {
         &self.exceptions
     }
 
+    /// The register of approved bases, in file order.
+    pub fn bases(&self) -> &[ApprovedBase] {
+        &self.bases
+    }
+
+    /// What VEX documents state, as exceptions, in file order.
+    pub fn statements(&self) -> &[Exception] {
+        &self.statements
+    }
+
+    /// Adds what documents state that the policy does not name. The policy's digest stays: it is not the policy's word.
+    pub fn state(&mut self, statements: Vec<Exception>) {
+        self.statements.extend(statements);
+    }
+
     /// The first rule for a repository (`host/path`), if any.
     pub fn rule_for(&self, repository: &str) -> Option<&Rule> {
         self.rules.iter().find(|rule| rule.images.iter().any(|pattern| pattern.matches(repository)))
@@ -192,7 +214,8 @@ impl Policy {
     pub fn changes_after(&self, now: i64) -> Option<i64> {
         let keys = self.trust_store.identities.iter().flat_map(Identity::keys);
         let windows = keys.flat_map(|key| [key.not_before, key.not_after.map(|end| end.saturating_add(1))]);
-        let exceptions = self.exceptions.iter().map(|exception| Some(exception.ends_at()));
+        let exceptions = self.exceptions.iter().chain(&self.statements);
+        let exceptions = exceptions.flat_map(|exception| [exception.begins_at(), Some(exception.ends_at())]);
         windows.chain(exceptions).flatten().filter(|&moment| moment > now).min()
     }
 
@@ -206,11 +229,16 @@ impl Policy {
             identities: &'a [IdentitySummary],
             rules: &'a [Rule],
             exceptions: &'a [Exception],
+            #[serde(skip_serializing_if = "<[ApprovedBase]>::is_empty")]
+            bases: &'a [ApprovedBase],
+            #[serde(skip_serializing_if = "<[Exception]>::is_empty")]
+            statements: &'a [Exception],
             revocations: &'a Revocations,
         }
         let Self { digest, root_sources: trust_roots, trust_store, identities, rules, exceptions, .. } = self;
+        let (bases, statements) = (&self.bases, &self.statements);
         let revocations = &trust_store.revocations;
-        Effective { digest, trust_roots, identities, rules, exceptions, revocations }
+        Effective { digest, trust_roots, identities, rules, exceptions, bases, statements, revocations }
     }
 }
 
@@ -276,11 +304,27 @@ fn parse_document(
     let exceptions = sections(&mut root, "exception", mistakes);
     let exceptions =
         exceptions.into_iter().filter_map(|section| exception::parse(section, mistakes)).collect();
+    let bases = sections(&mut root, "base", mistakes);
+    let bases = bases.into_iter().filter_map(|section| register::parse(section, mistakes)).collect();
+    let documents = sections(&mut root, "vex", mistakes);
+    let documents = documents.into_iter().filter_map(|section| vex::parse(section, key_files, mistakes));
+    let statements = documents.flatten().collect();
     root.finish(mistakes);
     let root_sources = std::mem::take(&mut key_files.root_sources);
     let (digest, epoch) = (String::new(), String::new());
     let roots = BTreeMap::new();
-    Policy { digest, epoch, root_sources, roots, trust_store, identities, rules, exceptions }
+    Policy {
+        digest,
+        epoch,
+        root_sources,
+        roots,
+        trust_store,
+        identities,
+        rules,
+        exceptions,
+        bases,
+        statements,
+    }
 }
 
 /// The tables of `[[key]]`.

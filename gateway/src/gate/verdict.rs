@@ -132,6 +132,9 @@ pub struct Reason {
     pub epss: Option<Decimal>,
     /// What to do now.
     pub next_step: String,
+    /// Who waived it, until when and why: then it is a warning.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub waived: Option<String>,
 }
 
 /// Every check, worst first: reasons are told in this order.
@@ -163,6 +166,7 @@ pub const CHECKS: [&str; 27] = [
     "size",
     "layers",
     "waste",
+    "vex",
 ];
 
 impl Reason {
@@ -181,6 +185,7 @@ impl Reason {
             exploited_since: None,
             epss: None,
             next_step: next_step.into(),
+            waived: None,
         }
     }
 

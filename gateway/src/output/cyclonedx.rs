@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use scanner::finding::{Finding, Severity};
-use scanner::report::Unknown;
 use serde_json::{Value, json};
 
-use super::inventory::{Component, components, document_uuid, image_name, moment};
+use super::inventory::{Component, components, document_uuid, hides_packages, image_name, moment};
 use super::{CheckReport, RenderError};
 
 pub(super) fn render(report: &CheckReport) -> Result<String, RenderError> {
@@ -71,26 +70,6 @@ pub(super) fn render(report: &CheckReport) -> Result<String, RenderError> {
         "vulnerabilities": vulnerabilities(report, &components),
     });
     Ok(format!("{document:#}\n"))
-}
-
-/// Packages may be there that are not in the list.
-fn hides_packages(unknown: &[Unknown]) -> bool {
-    unknown.iter().any(|unknown| {
-        matches!(
-            unknown,
-            Unknown::BrokenDatabase { .. }
-                | Unknown::DeletedDatabase { .. }
-                | Unknown::HiddenPackages { .. }
-                | Unknown::LinkedDatabase { .. }
-                | Unknown::MisplacedDatabase { .. }
-                | Unknown::NothingRecognised
-                | Unknown::ShortenedDatabase { .. }
-                | Unknown::UnlistedSystem { .. }
-                | Unknown::UnreadableExecutable { .. }
-                | Unknown::UnreadableLayer { .. }
-                | Unknown::UnsupportedDatabase { .. }
-        )
-    })
 }
 
 /// Why "no vulnerability" is not "clean", where a reader of the document finds it.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use scanner::report::ImagePackage;
+use scanner::report::{ImagePackage, Unknown};
 
 use super::{CheckReport, PlatformScan};
 use crate::digest::Digest;
@@ -23,7 +23,7 @@ pub(super) fn components(report: &CheckReport) -> Vec<Component<'_>> {
     let mut components = Vec::new();
     for (scan, platform) in report.scans.iter().enumerate() {
         for found in &platform.scan.packages {
-            let purl = super::purl::purl(&found.package, platform.scan.distribution.as_ref());
+            let purl = scanner::purl::purl(&found.package, platform.scan.distribution.as_ref());
             let number = used.entry(purl.clone()).or_default();
             *number += 1;
             let reference = if *number == 1 { purl.clone() } else { format!("{purl}#{number}") };
@@ -31,6 +31,27 @@ pub(super) fn components(report: &CheckReport) -> Vec<Component<'_>> {
         }
     }
     components
+}
+
+/// Packages may be there that are not in the list.
+pub(super) fn hides_packages(unknown: &[Unknown]) -> bool {
+    unknown.iter().any(|unknown| {
+        matches!(
+            unknown,
+            Unknown::BrokenDatabase { .. }
+                | Unknown::DeletedDatabase { .. }
+                | Unknown::HiddenPackages { .. }
+                | Unknown::IncompleteDocument { .. }
+                | Unknown::LinkedDatabase { .. }
+                | Unknown::MisplacedDatabase { .. }
+                | Unknown::NothingRecognised
+                | Unknown::ShortenedDatabase { .. }
+                | Unknown::UnlistedSystem { .. }
+                | Unknown::UnreadableExecutable { .. }
+                | Unknown::UnreadableLayer { .. }
+                | Unknown::UnsupportedDatabase { .. }
+        )
+    })
 }
 
 /// A name for one platform's image.

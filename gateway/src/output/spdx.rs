@@ -43,7 +43,12 @@ pub(super) fn render(report: &CheckReport) -> Result<String, RenderError> {
                 "referenceType": "purl",
                 "referenceLocator": &component.purl,
             }]);
-            entry["sourceInfo"] = json!(format!("listed in {}, layer {}", found.path, found.layer));
+            // In the words that other tools read the source package from.
+            let source = found.package.source.as_ref();
+            let source = source.map_or_else(String::new, |source| {
+                format!("built package from: {} {}\n", source.name, source.version)
+            });
+            entry["sourceInfo"] = json!(format!("{source}listed in {}, layer {}", found.path, found.layer));
             packages.push(entry);
             relationships.push(relate(&image, "CONTAINS", &id));
         }

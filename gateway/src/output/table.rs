@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
 
+use super::base::BaseReport;
 use super::{CheckReport, PlatformScan, Word};
 use crate::gate::verdict::{LayerReference, Reason};
 use crate::gate::words::printable;
@@ -15,13 +16,17 @@ const CELL_MAX: usize = 300;
 
 pub(super) fn render(report: &CheckReport, width: u16) -> String {
     let mut text = String::new();
-    let digest = report.digest.as_deref().unwrap_or("none (docker-archive)");
+    let digest = report.digest.as_deref().unwrap_or("none");
     let tag = report.tag.as_ref().map_or_else(String::new, |tag| format!(":{tag}"));
     let _ = writeln!(text, "image       {}", printable(&report.image, CELL_MAX));
     let _ = writeln!(text, "judged as   {}{tag}", report.repository);
     let _ = writeln!(text, "digest      {digest}");
     for scan in &report.scans {
         let _ = writeln!(text, "{}", inventory(scan));
+        if let Some(effectiveness) = &scan.effectiveness {
+            let _ = writeln!(text, "bytes       {}", super::effective::line(effectiveness));
+        }
+        text.push_str(&scan.base.as_ref().map_or_else(String::new, BaseReport::lines));
     }
     groups(&mut text, &report.reasons, "denied", width);
     if report.omitted > 0 {
@@ -78,6 +83,12 @@ fn groups(text: &mut String, reasons: &[Reason], word: &str, width: u16) {
             },
         };
         let _ = writeln!(text, "\n{word}: {platform}{place}\n{}", table(&reasons, width));
+        for reason in &reasons {
+            if let Some(waived) = &reason.waived {
+                let what = reason.finding.as_ref().unwrap_or(&reason.check);
+                let _ = writeln!(text, "  {} waived {}", printable(what, 100), printable(waived, CELL_MAX));
+            }
+        }
         for step in next_steps(&reasons) {
             let _ = writeln!(text, "  next: {step}");
         }
@@ -87,7 +98,7 @@ fn groups(text: &mut String, reasons: &[Reason], word: &str, width: u16) {
 /// Each step once. Where a version fixes it, the column says which, and one line is enough.
 fn next_steps(reasons: &[&Reason]) -> Vec<String> {
     let mut steps: Vec<String> = Vec::new();
-    for reason in reasons {
+    for reason in reasons.iter().filter(|reason| reason.waived.is_none()) {
         let step = match &reason.fix {
             Some(_) => "update to the version under `fix` or later, and build again".to_owned(),
             None => printable(&reason.next_step, CELL_MAX),

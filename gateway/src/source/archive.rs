@@ -16,7 +16,7 @@ const NAME_BYTES_MAX: u64 = 4096;
 /// Largest extended header, in bytes.
 const EXTENDED_HEADER_BYTES_MAX: u64 = 64 * 1024;
 /// Largest archive after decompression, in bytes.
-const INFLATED_BYTES_MAX: u64 = 64 * 1024 * 1024 * 1024;
+pub(super) const INFLATED_BYTES_MAX: u64 = 64 * 1024 * 1024 * 1024;
 /// Largest growth by decompression. Layers inside are mostly plain archives, which shrink to a third; 200 leaves room
 /// for empty ones and stops a bomb (gzip can reach 1032) before it fills the disk.
 const INFLATION_RATIO_MAX: u64 = 200;
@@ -119,7 +119,11 @@ impl Archive {
     /// Opens a tar archive, or a gzip-compressed one: that is inflated once, under limits, into a temporary file that has
     /// no name, because its members must be read out of order.
     pub fn open(path: &Path) -> Result<Self, ArchiveError> {
-        let mut file = File::open(path)?;
+        Self::from_file(File::open(path)?)
+    }
+
+    /// The same of an opened file.
+    pub fn from_file(mut file: File) -> Result<Self, ArchiveError> {
         let mut magic = [0; 2];
         let is_gzip = file.read(&mut magic)? == 2 && magic == [0x1f, 0x8b];
         file.seek(SeekFrom::Start(0))?;

@@ -242,6 +242,30 @@ pub(super) fn lookup<'a>(
     Ok(Entries { record: records, left: 0, advisories, grades, texts })
 }
 
+/// Visits the records of all packages, in the order of the hash table.
+pub(super) fn records<'a>(
+    header: Header,
+    file: &'a [u8],
+    visit: &mut dyn FnMut(&'a str, &'a str, Entries<'a>) -> Result<(), AdvisoryError>,
+) -> Result<(), AdvisoryError> {
+    let mut slots = header.section(file, Section::Slots)?;
+    let records = header.section(file, Section::Records)?;
+    let texts = header.section(file, Section::Texts)?;
+    let advisories = header.section(file, Section::Advisories)?;
+    let grades = header.section(file, Section::Grades)?;
+    for _ in 0..slots.bytes.len() / SLOT_BYTES {
+        let (_, offset) = (slots.u32()?, slots.u32()?);
+        if offset == NONE {
+            continue;
+        }
+        let mut record = records.at(offset)?;
+        let (ecosystem, package) = (texts.text(record.u32()?)?, texts.text(record.u32()?)?);
+        let left = record.count(ENTRY_BYTES_MIN)?;
+        visit(ecosystem, package, Entries { record, left, advisories, grades, texts })?;
+    }
+    Ok(())
+}
+
 /// Advisory, grade, remedy and its text, two counts.
 const ENTRY_BYTES_MIN: usize = 24;
 const RANGE_BYTES: usize = 12;

@@ -76,6 +76,17 @@ fn orderable(scheme: Scheme, version: &str) -> bool {
     compare(scheme, version, version).is_ok()
 }
 
+/// Where a version stands, seen from a span of affected versions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Older than the first affected version.
+    Before,
+    /// Affected.
+    Inside,
+    /// At the fixed version, or past the last affected one.
+    Past,
+}
+
 impl<Text: AsRef<str>> Range<Text> {
     /// Does the span hold this version?
     ///
@@ -83,15 +94,25 @@ impl<Text: AsRef<str>> Range<Text> {
     ///
     /// When the version has no place in the order.
     pub fn contains(&self, scheme: Scheme, version: &str) -> Result<bool, crate::versions::VersionError> {
+        self.place(scheme, version).map(|place| place == Place::Inside)
+    }
+
+    /// Before the span, in it or past it?
+    ///
+    /// # Errors
+    ///
+    /// As [`Range::contains`].
+    pub fn place(&self, scheme: Scheme, version: &str) -> Result<Place, crate::versions::VersionError> {
         if let Some(introduced) = &self.introduced
             && compare(scheme, version, introduced.as_ref())?.is_lt()
         {
-            return Ok(false);
+            return Ok(Place::Before);
         }
-        match &self.end {
-            RangeEnd::Fixed(fixed) => Ok(compare(scheme, version, fixed.as_ref())?.is_lt()),
-            RangeEnd::LastAffected(last) => Ok(compare(scheme, version, last.as_ref())?.is_le()),
-            RangeEnd::Open => compare(scheme, version, version).map(|_| true),
-        }
+        let inside = match &self.end {
+            RangeEnd::Fixed(fixed) => compare(scheme, version, fixed.as_ref())?.is_lt(),
+            RangeEnd::LastAffected(last) => compare(scheme, version, last.as_ref())?.is_le(),
+            RangeEnd::Open => compare(scheme, version, version).map(|_| true)?,
+        };
+        Ok(if inside { Place::Inside } else { Place::Past })
     }
 }

@@ -1,6 +1,6 @@
 //! What is installed in the final view, where each package came from, and what contradicts itself.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::executables;
 use crate::extractors::{Extracted, node};
@@ -16,6 +16,8 @@ use crate::report::{ImagePackage, Unknown};
 pub(super) struct Installed {
     pub(super) distribution: Option<Distribution>,
     pub(super) packages: Vec<ImagePackage>,
+    /// The distribution's package behind each [`ImagePackage::owned`], by path.
+    pub(super) owners: BTreeMap<String, String>,
     pub(super) unknown: BTreeSet<Unknown>,
 }
 
@@ -143,18 +145,23 @@ impl Installed {
         if of_languages || !broken.is_empty() || !unnamed.is_empty() {
             let owned = ownership::owned_files(view, self.distribution.as_ref(), &found, &origins);
             for (id, package) in &mut found {
-                package.owned = !package.package.kind.is_system() && owned.contains(id);
+                if let Some(owner) = owned.get(id).filter(|_| !package.package.kind.is_system()) {
+                    package.owned = true;
+                    self.owners.insert(package.path.clone(), owner.clone());
+                }
             }
             // Nor is what a distribution's own file fails to tell of any interest.
             // A program of the distribution is known as its package.
             found.retain(|(_, found)| found.package.kind != PackageKind::Binary || !found.owned);
-            broken.retain(|(id, extractor, ..)| SYSTEM_EXTRACTORS.contains(extractor) || !owned.contains(id));
+            broken.retain(|(id, extractor, ..)| {
+                SYSTEM_EXTRACTORS.contains(extractor) || !owned.contains_key(id)
+            });
             // Java's own archives bear no version; the runtime does.
             let runtimes = found.iter().filter(|(_, found)| found.package.name == "openjdk");
             let runtimes: Vec<&str> =
                 runtimes.filter_map(|(_, found)| found.path.strip_suffix("release")).collect();
             unnamed.retain(|(id, path, _)| {
-                !owned.contains(id) && !runtimes.iter().any(|folder| path.starts_with(folder))
+                !owned.contains_key(id) && !runtimes.iter().any(|folder| path.starts_with(folder))
             });
         }
         for (id, path, name) in unnamed {

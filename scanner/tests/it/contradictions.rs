@@ -34,6 +34,7 @@ fn unknown(layers: Layers<'_>) -> Vec<&'static str> {
         Unknown::ShortenedDatabase { .. } => Some("shortened"),
         Unknown::UnlistedSystem { .. } => Some("unlisted"),
         Unknown::NoAdvisoryData | Unknown::NoAdvisories { .. } => None,
+        Unknown::IncompleteDocument { .. } | Unknown::NoSourcePackages { .. } => Some("document"),
         Unknown::NoDistribution => Some("no distribution"),
         Unknown::NothingRecognised => Some("nothing"),
         Unknown::UnidentifiedPackage { .. } => Some("identity"),

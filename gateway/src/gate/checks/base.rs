@@ -30,6 +30,22 @@ pub(super) fn base_image(image: &ImageQuestion<'_>, objections: &mut Vec<Objecti
     }
 }
 
+/// What the layers say, whatever the annotations claim: nobody can put an approved base's layers under his own without
+/// building on it.
+pub(super) fn registered(image: &ImageQuestion<'_>, objections: &mut Vec<Objection>) {
+    let level = image.rule.base_register;
+    if level == Level::Off || image.bases.iter().any(|base| base.begins(&image.facts.diff_ids)) {
+        return;
+    }
+    let names: Vec<String> = image.bases.iter().map(|base| format!("`{}`", base.name)).collect();
+    let next_step = match names.as_slice() {
+        [] => "the policy's register is empty; ask its owner to add a `[[base]]`".to_owned(),
+        _ => format!("build on one of {}, and keep all of its layers", names.join(", ")),
+    };
+    let message = "the image's layers begin with those of no approved base".to_owned();
+    objections.push(image.objection("base", level, message, next_step));
+}
+
 fn accepts(rule: &BaseRule, name: &str, base: Option<&BaseImage>) -> bool {
     let digest = base.and_then(|base| base.digest.as_deref());
     let digest_fits = rule.digest.is_none() || rule.digest.as_deref() == digest;

@@ -30,3 +30,19 @@ pub(super) fn unreadable_layers(image: &ImageQuestion<'_>, objections: &mut Vec<
         }
     }
 }
+
+/// A document says nothing about most of what a rule asks for; that must not read as "clean".
+pub(super) fn document(image: &ImageQuestion<'_>, objections: &mut Vec<Objection>) {
+    let Some(format) = &image.facts.from_document else { return };
+    let format = printable(format, 60);
+    let message = format!(
+        "only the packages that a document ({format}) lists were judged: secrets, permissions, user, size, layers and \
+         base image were not looked at"
+    );
+    objections.push(image.objection(
+        "content",
+        Level::Warn,
+        message,
+        "check the image itself before it is released",
+    ));
+}

@@ -15,7 +15,7 @@ pub(super) fn unjudged(image: &ImageQuestion<'_>, objections: &mut Vec<Objection
 }
 
 /// What is unknown, what to do, and the layer to blame.
-fn tell(unknown: &Unknown) -> Option<(String, &'static str, Option<usize>)> {
+pub(in crate::gate) fn tell(unknown: &Unknown) -> Option<(String, &'static str, Option<usize>)> {
     Some(match unknown {
         Unknown::NoDistribution => (
             "packages are installed, but `/etc/os-release` does not say which distribution this is"
@@ -29,6 +29,19 @@ fn tell(unknown: &Unknown) -> Option<(String, &'static str, Option<usize>)> {
                 printable(ecosystem, 60)
             ),
             "load a source that covers it (`portcullis advisories build`), or use a supported base image",
+            None,
+        ),
+        Unknown::NoSourcePackages { kind, packages } => (
+            format!(
+                "the document tells the source package of none of its {packages} `{}` packages",
+                printable(kind, 30)
+            ),
+            "make it with a tool that writes `upstream` into package URLs, or check the image itself",
+            None,
+        ),
+        Unknown::IncompleteDocument { problem } => (
+            format!("the document does not tell all: {}", printable(problem, 200)),
+            "make it again from the whole image, or check the image itself",
             None,
         ),
         Unknown::NoAdvisoryData => (

@@ -1,10 +1,13 @@
 //! `[[exception]]`: a waiver with a scope, an owner, a reason and an end.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::pattern::Pattern;
 use super::reader::{Entry, Mistakes, Section};
 use super::values::last_second;
+use crate::gate::vex::Statement;
 
 /// One waiver. It turns a refusal into a warning that names owner, end and reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -23,7 +26,7 @@ pub struct Exception {
     /// The last day on which it holds, UTC.
     pub expires: jiff::civil::Date,
     #[serde(skip)]
-    last_second: i64,
+    pub(super) last_second: i64,
 }
 
 /// What an exception waives.
@@ -36,6 +39,13 @@ pub enum Waives {
     Finding(String),
     /// One secret by the SHA-256 of its value, hex.
     Secret(String),
+    /// A vulnerability in a product, as a document states it.
+    Statement {
+        /// Which document.
+        document: String,
+        /// What it states.
+        statement: Arc<Statement>,
+    },
 }
 
 /// The checks that an exception may name. Signatures, state and integrity are absent on purpose: whoever may write
@@ -62,6 +72,14 @@ impl Exception {
     /// The first second after its last day, seconds since 1970-01-01 UTC.
     pub(super) fn ends_at(&self) -> i64 {
         self.last_second.saturating_add(1)
+    }
+
+    /// A statement holds from its own time on.
+    pub(super) fn begins_at(&self) -> Option<i64> {
+        match &self.waives {
+            Waives::Statement { statement, .. } => Some(statement.at),
+            Waives::Check(_) | Waives::Finding(_) | Waives::Secret(_) => None,
+        }
     }
 
     /// Whether it still holds at `as_of`, seconds since 1970-01-01 UTC. The day it names still counts.

@@ -31,6 +31,8 @@ pub struct Rule {
     pub pin: PinRule,
     /// Base images that may be built on; empty: any.
     pub base: Vec<BaseRule>,
+    /// Whether the image's layers must begin with those of an approved base.
+    pub base_register: Level,
     /// What the scan may find.
     pub scan: ScanRule,
     /// Sizes, layers, user, permissions.
@@ -239,8 +241,12 @@ pub(super) fn parse(
         None => Some(Vec::new()),
     };
     let pin = optional(&mut section, "pin", parse_pin, mistakes);
+    let mut base_register = Level::Off;
     let base = match section.take("base") {
-        Some(entry) => parse_base(&entry, mistakes),
+        Some(entry) => parse_base(&entry, mistakes).map(|(allow, register)| {
+            base_register = register;
+            allow
+        }),
         None => Some(Vec::new()),
     };
     let scan = optional(&mut section, "scan", |fields| parse_scan(fields, key_files), mistakes);
@@ -266,6 +272,7 @@ pub(super) fn parse(
         attestations: attestations?,
         pin: pin?,
         base: base?,
+        base_register,
         scan: scan?,
         image: image?,
         runtime: runtime?,
@@ -343,18 +350,28 @@ fn parse_pin(mut fields: Fields<'_, '_, '_>) -> Option<PinRule> {
     Some(PinRule { pull: pull?, base_image: base_image? })
 }
 
-fn parse_base(entry: &Entry<'_>, mistakes: &mut Mistakes<'_>) -> Option<Vec<BaseRule>> {
+fn parse_base(entry: &Entry<'_>, mistakes: &mut Mistakes<'_>) -> Option<(Vec<BaseRule>, Level)> {
     const HINT: &str = "write `allow = [\"registry.example/base/*\"]`; leave `base` out to allow any";
     let mut section = entry.section(mistakes)?;
-    let allow = section.require("allow", HINT, mistakes);
+    let register = section.take("register").map(|entry| entry.level(mistakes));
+    // Whoever asks for the register alone allows any name.
+    let allow = match &register {
+        Some(_) => section.take("allow"),
+        None => Some(section.require("allow", HINT, mistakes)?),
+    };
     section.finish(mistakes);
-    let allow = allow?;
+    let register = match register {
+        Some(level) => level?,
+        None => Level::Off,
+    };
+    let Some(allow) = allow else { return Some((Vec::new(), register)) };
     let entries = allow.list(mistakes)?;
     if entries.is_empty() {
         mistakes.note(&allow.place, "an empty list allows no base image at all", HINT);
         return None;
     }
-    entries.iter().map(|entry| parse_base_rule(entry, mistakes)).collect::<Vec<_>>().into_iter().collect()
+    let allowed = entries.iter().map(|entry| parse_base_rule(entry, mistakes)).collect::<Vec<_>>();
+    Some((allowed.into_iter().collect::<Option<_>>()?, register))
 }
 
 fn parse_base_rule(entry: &Entry<'_>, mistakes: &mut Mistakes<'_>) -> Option<BaseRule> {

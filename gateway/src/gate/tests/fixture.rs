@@ -131,6 +131,7 @@ pub(super) fn clean() -> ImageFacts {
         size: 200,
         base: None,
         diff_ids: vec![digest('1'), digest('2')],
+        from_document: None,
         problems: Vec::new(),
     }
 }

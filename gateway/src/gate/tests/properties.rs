@@ -38,6 +38,8 @@ fn against() -> impl Strategy<Value = Against> {
     let unknowns = vec![
         Unknown::NoAdvisoryData,
         Unknown::NoDistribution,
+        Unknown::NoSourcePackages { kind: "deb".to_owned(), packages: 2 },
+        Unknown::IncompleteDocument { problem: "x".to_owned() },
         Unknown::NothingRecognised,
         Unknown::UnreadableLayer { layer: 7, problem: "x".to_owned() },
     ];

@@ -1,12 +1,16 @@
 //! Package URLs (purl-spec), the names under which other tools know a package.
 
+mod parsed;
+
 use std::fmt::Write as _;
 
-use scanner::package::{Distribution, Package, PackageKind};
+use crate::package::{Distribution, Package, PackageKind};
+
+pub use parsed::Purl;
 
 /// The package URL of an installed package. Packages of a distribution carry its name and release, since their versions
 /// mean nothing without them.
-pub(super) fn purl(package: &Package, distribution: Option<&Distribution>) -> String {
+pub fn purl(package: &Package, distribution: Option<&Distribution>) -> String {
     let (namespace, name) = named(package, distribution);
     let (epoch, version) = versioned(package);
     let mut purl = format!("pkg:{}/", package.kind.purl_type());

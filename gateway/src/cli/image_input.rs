@@ -1,0 +1,136 @@
+//! What the subcommands that read an image share: opening it, reading it with a progress bar, its facts, advisories.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
+
+use anyhow::Context as _;
+use indicatif::{ProgressBar, ProgressStyle};
+use oci_distribution::RegistryOperation;
+use scanner::advisory::Advisories;
+
+use super::UsageError;
+use super::registry_access::RegistryAccess;
+use crate::advisories;
+use crate::gate::assemble::{document_facts, image_facts};
+use crate::gate::evidence::{Content, ImageFacts, IndexChild};
+use crate::manifest::Kind;
+use crate::source::docker_engine;
+use crate::source::{Image, Loaded, Location, Parts, Progress, Source};
+
+/// Width of tables that go to no terminal.
+const WIDTH: u16 = 140;
+/// Narrowest and widest table on a terminal.
+const WIDTHS: (u16, u16) = (80, 200);
+
+/// How to reach a Docker Engine.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Docker Engine")]
+pub(super) struct EngineAccess {
+    /// The engine's socket, for `docker:IMAGE` [default: unix:///var/run/docker.sock].
+    #[arg(long, env = "DOCKER_HOST", value_name = "unix://PATH")]
+    docker_host: Option<String>,
+}
+
+/// Opens an image where it lies; a registry is logged in to.
+pub(super) fn open(
+    location: &Location,
+    registry: &RegistryAccess,
+    engine: &EngineAccess,
+) -> anyhow::Result<Source> {
+    let source = match location {
+        Location::Docker(name) => {
+            let socket = docker_engine::socket(engine.docker_host.as_deref());
+            let socket = socket.map_err(|error| UsageError(error.to_string()))?;
+            Source::in_engine(name, &socket)?
+        }
+        Location::Registry(reference) => Source::in_registry(registry.remote(reference)?),
+        local => Source::open(local)?,
+    };
+    if let Some(remote) = source.remote() {
+        remote.log_in(RegistryOperation::Pull)?;
+    }
+    Ok(source)
+}
+
+/// Reads it to its last byte.
+pub(super) fn load(source: &Source) -> anyhow::Result<Image> {
+    let bar = ProgressBar::no_length();
+    if !std::io::stderr().is_terminal() {
+        bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
+    }
+    let style =
+        ProgressStyle::with_template("scanning {bytes}/{total_bytes} {wide_bar} {bytes_per_sec} {eta}")?;
+    bar.set_style(style);
+    let loaded =
+        source.load(Progress { expect: &|bytes| bar.inc_length(bytes), advance: &|bytes| bar.inc(bytes) });
+    bar.finish_and_clear();
+    Ok(loaded?)
+}
+
+/// The facts of an image, or of each image of an index.
+pub(super) fn content(loaded: &Loaded, advisories: Option<&Advisories>) -> anyhow::Result<Content> {
+    Ok(match &loaded.parts {
+        Parts::Artifact => Content::Artifact {
+            artifact_type: loaded.manifest.referrer_type().unwrap_or_default().to_owned(),
+            size: match &loaded.manifest.kind {
+                Kind::Artifact { blobs, .. } => {
+                    blobs.iter().fold(0, |sum: u64, blob| sum.saturating_add(blob.size))
+                }
+                Kind::Image { .. } | Kind::Index { .. } => 0,
+            },
+        },
+        Parts::Document(inventory) => Content::Image(document_facts(inventory, advisories)),
+        Parts::Image { config, reports } => {
+            Content::Image(image_facts(&loaded.manifest, config, reports, advisories)?)
+        }
+        Parts::Index(children) => Content::Index(
+            children
+                .iter()
+                .map(|(platform, child)| {
+                    let digest = child.manifest.digest.clone();
+                    anyhow::Ok(IndexChild {
+                        digest,
+                        platform: platform.clone(),
+                        content: content(child, advisories)?,
+                    })
+                })
+                .collect::<anyhow::Result<_>>()?,
+        ),
+    })
+}
+
+/// The runnable images of a content: platform and digest where an index names them, and the facts.
+pub(super) fn images(content: &Content) -> Vec<(Option<&str>, Option<&str>, &ImageFacts)> {
+    match content {
+        Content::Image(facts) => vec![(None, None, facts)],
+        Content::Index(children) => children
+            .iter()
+            .filter_map(|child| match &child.content {
+                Content::Image(facts) => Some((Some(&*child.platform), Some(&*child.digest), facts)),
+                Content::Artifact { .. } | Content::Index(_) | Content::Judged => None,
+            })
+            .collect(),
+        Content::Artifact { .. } | Content::Judged => Vec::new(),
+    }
+}
+
+/// A compiled advisory file.
+pub(super) fn read_advisories(file: &Path) -> anyhow::Result<Advisories> {
+    advisories::load(file)
+        .with_context(|| UsageError(format!("cannot use the advisories `{}`", file.display())))
+}
+
+/// Writes an answer to a file, or to standard output.
+pub(super) fn write_out(text: &str, file: Option<&Path>) -> anyhow::Result<()> {
+    match file {
+        Some(file) => std::fs::write(file, text)
+            .with_context(|| UsageError(format!("cannot write `--output-file {}`", file.display()))),
+        None => Ok(std::io::stdout().write_all(text.as_bytes())?),
+    }
+}
+
+/// How wide a table may be.
+pub(super) fn width() -> u16 {
+    let terminal = console::Term::stdout();
+    if terminal.is_term() { terminal.size().1.clamp(WIDTHS.0, WIDTHS.1) } else { WIDTH }
+}
