@@ -102,6 +102,7 @@ pub fn scan(inventory: &Inventory, advisories: Option<&Advisories>) -> ScanRepor
     let matched = match_packages(inventory.distribution.as_ref(), &inventory.packages, advisories);
     let unknown: BTreeSet<Unknown> = inventory.unknown.iter().cloned().chain(matched.unknown).collect();
     ScanReport {
+        programs: Vec::new(),
         support: inventory.distribution.as_ref().map(release::support),
         distribution: inventory.distribution.clone(),
         packages: inventory.packages.clone(),

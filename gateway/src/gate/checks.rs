@@ -141,7 +141,7 @@ impl Check<'_> {
 }
 
 /// Asked of every runnable image at every checkpoint.
-const IMAGE_CHECKS: [ImageCheck; 17] = [
+const IMAGE_CHECKS: [ImageCheck; 18] = [
     integrity::contradictions,
     integrity::unreadable_layers,
     known_bad::programs,

@@ -138,7 +138,7 @@ pub struct Reason {
 }
 
 /// Every check, worst first: reasons are told in this order.
-pub const CHECKS: [&str; 27] = [
+pub const CHECKS: [&str; 28] = [
     "registry",
     "rule",
     "state",

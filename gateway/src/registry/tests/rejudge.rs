@@ -47,7 +47,14 @@ impl Fixture {
         answer.header("docker-content-digest")
     }
 
+    /// Waits until what nobody waits for is written.
+    async fn settle(&self) {
+        let nothing = |_: &rusqlite::Connection| Ok::<_, crate::records::RecordError>(());
+        self.registry.records.write("", nothing).await.unwrap();
+    }
+
     async fn take_up(&self, fixes: &[(&str, &str, &str)]) -> (Rejudged, Option<Arc<Advisories>>) {
+        self.settle().await;
         let before = self.advisories.current();
         self.advisories.install(&secdb(fixes)).unwrap();
         let rejudged = self.registry.judge().rejudge(before.as_deref()).await.unwrap();
@@ -211,17 +218,14 @@ async fn what_is_deleted_leaves_no_inventory() {
     let digest = fixture.push_package("open/app", "openssl").await;
     let count = || {
         let count = |connection: &rusqlite::Connection| -> Result<i64, crate::records::RecordError> {
-            let sql = "SELECT (SELECT count(*) FROM inventories) + (SELECT count(*) FROM inventory_packages)";
+            let sql = "SELECT (SELECT count(*) FROM inventories WHERE contents IS NOT NULL)
+                           + (SELECT count(*) FROM inventory_packages)";
             Ok(connection.query_row(sql, [], |row| row.get(0))?)
         };
         fixture.registry.records.read(count).unwrap()
     };
     let _ = fixture.take_up(&QUIET).await;
-    assert_eq!(
-        count(),
-        4,
-        "an inventory with a key of advisories and a package, and that the receipt has none"
-    );
+    assert_eq!(count(), 3, "an inventory, a key of advisories, and a package by its own name");
     let path = format!("/v2/open/app/manifests/{digest}");
     let _ = fixture.call(As::Admin, http::Method::DELETE, &path, axum::body::Body::empty()).await.expect(202);
     assert_eq!(count(), 0);
