@@ -17,6 +17,7 @@ mod range;
 mod secdb;
 mod severity;
 mod signals;
+mod trivy;
 mod updateinfo;
 
 use std::sync::Arc;

@@ -84,7 +84,7 @@ pub enum IntakeError {
 }
 
 /// The feed files below a path, sorted: the path itself when it is a file, else every `*.json`, `*.jsonl`, `*.csv`, `*.xml`,
-/// `*.tar`, `*.zip` and their compressed forms in the folder.
+/// `*.db`, `*.tar`, `*.zip` and their compressed forms in the folder.
 ///
 /// # Errors
 ///
@@ -128,7 +128,7 @@ fn is_feed_name(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
     let name = name.strip_suffix(".zst").or_else(|| name.strip_suffix(".gz")).unwrap_or(&name);
     // `updateinfo.xml` is in most repositories `….updateinfo.xml`.
-    [".csv", ".json", ".jsonl", ".tar", ".xml", ".zip"].iter().any(|suffix| name.ends_with(suffix))
+    [".csv", ".db", ".json", ".jsonl", ".tar", ".xml", ".zip"].iter().any(|suffix| name.ends_with(suffix))
 }
 
 /// Adds one file: a document, JSON lines, or a zip or tar archive of such, packed by gzip or zstd or plain. What it is is

@@ -6,7 +6,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::severity::Grade;
-use super::{Ecosystem, Range, Remedy, csaf, debian, npm, osv, photon, secdb, signals, updateinfo};
+use super::{Ecosystem, Range, Remedy, csaf, debian, npm, osv, photon, secdb, signals, trivy, updateinfo};
 use crate::finding::{Epss, Exploited};
 
 /// A format that advisories are published in.
@@ -37,6 +37,8 @@ pub enum FeedKind {
     RedHatVex,
     /// The RetireJS repository.
     RetireJs,
+    /// The database of Trivy.
+    TrivyDb,
     /// `updateinfo.xml` of a yum repository: Amazon, Oracle, Rocky, AlmaLinux, openSUSE.
     UpdateInfo,
 }
@@ -44,7 +46,10 @@ pub enum FeedKind {
 impl FeedKind {
     /// Do its documents tell no date of their own?
     pub(super) fn is_undated(self) -> bool {
-        matches!(self, Self::AlpineSecdb | Self::DebianTracker | Self::PhotonCves | Self::RetireJs)
+        matches!(
+            self,
+            Self::AlpineSecdb | Self::DebianTracker | Self::PhotonCves | Self::RetireJs | Self::TrivyDb
+        )
     }
 
     /// Is a document all that there is to say about its advisory, so that of two with one id the newer one stands?
@@ -210,6 +215,7 @@ pub(super) fn parse(document: &[u8]) -> Result<Parsed, FeedError> {
         FeedKind::RedHatRepositories => csaf::parse_repositories(document),
         FeedKind::RedHatVex => csaf::parse(document),
         FeedKind::RetireJs => npm::parse_retire_js(document),
+        FeedKind::TrivyDb => return trivy::parse(document).map_err(broken),
         FeedKind::UpdateInfo => return updateinfo::parse(document).map_err(broken),
     };
     parsed.map_err(|source| FeedError::Malformed { kind, source })
@@ -223,6 +229,9 @@ fn is_epss_csv(document: &[u8]) -> bool {
 fn recognise(document: &[u8]) -> Result<FeedKind, FeedError> {
     if is_epss_csv(document) {
         return Ok(FeedKind::Epss);
+    }
+    if trivy::bolt::recognises(document) {
+        return Ok(FeedKind::TrivyDb);
     }
     match document.trim_ascii_start().first() {
         Some(b'<') if updateinfo::recognises(document) => return Ok(FeedKind::UpdateInfo),

@@ -19,6 +19,7 @@ mod matching;
 mod ownership;
 mod rpm;
 mod stacking;
+mod trivy;
 mod versions;
 mod yardsticks;
 

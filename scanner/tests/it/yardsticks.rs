@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 
-use scanner::advisory::{Advisories, Ecosystem};
+use scanner::advisory::{Advisories, Builder, Ecosystem};
 use scanner::finding::{Finding, Unfixed};
 use scanner::matcher::match_packages;
 use scanner::package::{Distribution, Package, PackageKind, SourcePackage};
@@ -11,7 +11,7 @@ use scanner::report::ImagePackage;
 use serde_json::Value;
 
 use crate::build::test_data;
-use crate::{goldens, matching, skipped};
+use crate::{goldens, matching, skipped, trivy};
 
 /// Why a report's finding is not ours: the type of its packages or the report, and the cause.
 /// `ECOSYSTEM`: packages of that kind are not judged here. `EDGE`: the image says that it is 3.16 and installs from `edge`,
@@ -137,6 +137,16 @@ fn every_report_of_trivys_agrees_or_tells_why_not() {
     let test = "every_report_of_trivys_agrees_or_tells_why_not";
     let Some(data) = test_data() else { return skipped(test, "no test data") };
     let (known, about) = goldens::advisories(&data);
+    compare("by feeds", &data, &known, &about);
+    // The same once more out of the database that the reports were made with.
+    let mut builder = Builder::new();
+    builder.add("trivy", None, &trivy::fixtures(&data)).expect("a database");
+    let file = builder.finish(1_800_000_000).expect("a file");
+    let known = Advisories::open(std::sync::Arc::new(file)).expect("a good file");
+    compare("by trivy.db", &data, &known, &about);
+}
+
+fn compare(way: &str, data: &std::path::Path, known: &Advisories, about: &BTreeSet<(String, String)>) {
     let packed = std::fs::read(data.join("lockfiles/trivy-goldens.tar.zst")).expect("the goldens");
     let plain = zstd::decode_all(&packed[..]).expect("zstd");
     let (mut reports, mut right, mut all) = (0, 0, 0);
@@ -165,8 +175,8 @@ fn every_report_of_trivys_agrees_or_tells_why_not() {
                 continue;
             };
             let system = if kind.is_system() { system(&report) } else { None };
-            let installed = packages(result, kind, &about);
-            let found = match_packages(system.as_ref(), &installed, Some(&known)).findings;
+            let installed = packages(result, kind, about);
+            let found = match_packages(system.as_ref(), &installed, Some(known)).findings;
             for wanted in &expected {
                 let cause = CAUSES.iter().find(|(known, _)| *known == name).map(|(_, cause)| *cause);
                 if found.iter().any(|finding| agrees(wanted, finding)) {
@@ -188,7 +198,7 @@ fn every_report_of_trivys_agrees_or_tells_why_not() {
         }
     }
     println!(
-        "Trivy's reports: {reports} reports, {right} of {all} findings agree; not ours by cause: {explained:?}; \
+        "Trivy's reports {way}: {reports} reports, {right} of {all} findings agree; not ours by cause: {explained:?}; \
          unexplained: {}; extra: {}",
         missed.len(),
         extra.len()
