@@ -1,6 +1,7 @@
 //! The single end-to-end test binary: one module per promise.
 
 mod admission_docker;
+mod advisories_by_registry;
 mod architecture;
 mod attacks;
 mod check_base;
