@@ -203,6 +203,22 @@ fn a_public_key_is_the_same_from_its_numbers() {
     assert!(PublicKey::from_rsa_numbers(&[0], &[3]).is_err());
 }
 
+/// A point begins with 4, which is also the tag of a string; here what would be its length fits, too.
+#[test]
+fn a_bare_point_that_looks_like_a_string_is_a_point() {
+    let generated = || Signer::new(crate::keyring::generate(crate::keyring::NewKey::EcdsaP256).unwrap());
+    let known = (0..100_000).map(|_| generated().public_key().clone()).find(|key| {
+        let der = key.spki_der();
+        der[der.len() - 65..][..2] == [4, 63]
+    });
+    let known = known.unwrap();
+    let point = &known.spki_der()[known.spki_der().len() - 65..];
+    let curve = der::encode(der::OBJECT_IDENTIFIER, &[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7]);
+    assert_eq!(PublicKey::from_ec_point(&curve, point).as_ref(), Ok(&known));
+    let string = der::encode(der::OCTET_STRING, point);
+    assert_eq!(PublicKey::from_ec_point(&curve, &string).as_ref(), Ok(&known));
+}
+
 #[test]
 fn the_two_numbers_of_a_signature_are_told_apart_from_anything_else() {
     for (numbers, expected) in [

@@ -53,6 +53,10 @@ pub enum PublicKeyError {
     UnknownAlgorithm,
 }
 
+/// Bytes of an uncompressed point on P-256, P-384 and P-521 (SEC 1 § 2.3.3). Inside a string of DER none has any of the
+/// other lengths.
+const UNCOMPRESSED_POINT_BYTES: [usize; 3] = [65, 97, 133];
+
 /// A public key that was parsed and is of an algorithm we accept.
 #[derive(Clone)]
 pub struct PublicKey {
@@ -95,8 +99,11 @@ impl PublicKey {
     /// # Errors
     /// When it is no key that is accepted.
     pub fn from_ec_point(parameters: &[u8], point: &[u8]) -> Result<Self, PublicKeyError> {
+        // A bare point begins with the byte that is also the tag of a string, and one key in 256 goes on with what would be
+        // its length: only the whole length tells them apart.
+        let bare = UNCOMPRESSED_POINT_BYTES.contains(&point.len());
         let mut reader = Reader::new(point);
-        let inner = reader.element(der::OCTET_STRING).filter(|_| reader.is_empty());
+        let inner = reader.element(der::OCTET_STRING).filter(|_| reader.is_empty() && !bare);
         let bits = [&[0][..], inner.unwrap_or(point)].concat();
         let algorithm =
             [der::encode(der::OBJECT_IDENTIFIER, oid::EC_PUBLIC_KEY), parameters.to_vec()].concat();
