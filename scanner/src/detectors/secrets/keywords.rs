@@ -16,11 +16,23 @@ const GRAM_BYTES: usize = 3;
 pub(super) struct Keywords {
     keywords: Vec<Vec<u8>>,
     bits: Box<[u64; WORDS]>,
-    /// Hash of a group, the keyword that has it, and where in it. Sorted.
-    places: Vec<(usize, u16, u8)>,
+    /// Sorted by hash.
+    places: Vec<Place>,
     /// Per word of the table, where its places begin; one more for the end.
     starts: Vec<usize>,
     offset_max: usize,
+}
+
+/// A group that stands in a keyword.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    hash: usize,
+    keyword: usize,
+    /// Where in the keyword.
+    offset: usize,
+    /// The keyword's first bytes, and which bits of eight bytes they are: most candidates are told apart by these.
+    head: u64,
+    mask: u64,
 }
 
 impl Keywords {
@@ -28,20 +40,20 @@ impl Keywords {
     pub(super) fn new(keywords: Vec<Vec<u8>>) -> Self {
         let mut places = Vec::new();
         for (number, keyword) in keywords.iter().enumerate() {
-            let number = u16::try_from(number).expect("a few hundred keywords");
-            let offset = rarest(keyword);
-            for (offset, gram) in grams(keyword, offset).into_iter().chain(grams(keyword, offset + 1)) {
-                places.push((hash(packed(gram)), number, u8::try_from(offset).expect("short keywords")));
+            let rarest = rarest(keyword);
+            let (head, mask) = head(keyword);
+            for (offset, gram) in grams(keyword, rarest).into_iter().chain(grams(keyword, rarest + 1)) {
+                places.push(Place { hash: hash(packed(gram)), keyword: number, offset, head, mask });
             }
         }
         places.sort_unstable();
         places.dedup();
         let mut bits = Box::new([0_u64; WORDS]);
-        for (hash, ..) in &places {
+        for Place { hash, .. } in &places {
             bits[hash / 64 % WORDS] |= 1 << (hash % 64);
         }
-        let starts = (0..=WORDS).map(|word| places.partition_point(|place| place.0 / 64 < word)).collect();
-        let offset_max = places.iter().map(|place| usize::from(place.2)).max().unwrap_or_default();
+        let starts = (0..=WORDS).map(|word| places.partition_point(|place| place.hash / 64 < word)).collect();
+        let offset_max = places.iter().map(|place| place.offset).max().unwrap_or_default();
         Self { keywords, bits, places, starts, offset_max }
     }
 
@@ -89,11 +101,15 @@ impl Keywords {
     ) {
         let word = hash / 64 % WORDS;
         let same_word = &self.places[self.starts[word]..self.starts[word + 1]];
-        for (_, number, offset) in same_word.iter().filter(|place| place.0 == hash) {
-            let Some(start) = at.checked_sub(usize::from(*offset)) else { continue };
-            let number = usize::from(*number);
-            if fresh.contains(&start) && bytes[start..].starts_with(&self.keywords[number]) {
-                visit(number, start);
+        for place in same_word.iter().filter(|place| place.hash == hash) {
+            let Some(start) = at.checked_sub(place.offset) else { continue };
+            let Some(rest) = bytes.get(start..) else { continue };
+            let other = |eight: &[u8; 8]| u64::from_le_bytes(*eight) & place.mask != place.head;
+            if rest.first_chunk::<8>().is_some_and(other) || !fresh.contains(&start) {
+                continue;
+            }
+            if rest.starts_with(&self.keywords[place.keyword]) {
+                visit(place.keyword, start);
             }
         }
     }
@@ -111,18 +127,35 @@ fn grams(keyword: &[u8], offset: usize) -> Vec<(usize, [u8; GRAM_BYTES])> {
     }
 }
 
-/// Where in a keyword two groups follow each other that are rare in text: those of lower-case letters stand everywhere.
+/// Where in a keyword two groups follow each other that are rare in files.
 fn rarest(keyword: &[u8]) -> usize {
-    let common = |offset: usize| {
-        let grams = grams(keyword, offset);
-        let lower = |(_, gram): &(usize, [u8; GRAM_BYTES])| {
-            gram.iter().filter(|byte| byte.is_ascii_lowercase()).count()
-        };
-        let weight = grams.first().map_or(100, |gram| [1, 1, 2, 8][lower(gram)]);
-        weight + if grams.len() > 1 { 2 } else { 0 }
+    let common = |offset: usize| -> u64 {
+        let often =
+            |(_, gram): &(usize, [u8; GRAM_BYTES])| gram.iter().map(|byte| often(*byte)).product::<u64>();
+        grams(keyword, offset).iter().map(often).sum()
     };
     let last = keyword.len().saturating_sub(GRAM_BYTES + 1);
     (0..=last).min_by_key(|offset| common(*offset) + common(offset + 1)).unwrap_or_default()
+}
+
+/// How often a byte stands in the files of an image, roughly: letters as in English, signs as in programs, and `A`
+/// as in zeros that were made text by base64.
+fn often(byte: u8) -> u64 {
+    match byte {
+        b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' => 40,
+        b'd' | b'l' | b'c' | b'u' | b'm' | b'p' | b'f' | b'h' | b'_' | b'.' | b'/' | b' ' => 20,
+        b'g' | b'y' | b'b' | b'v' | b'w' | b'k' | b'x' | b'A' | b'0'..=b'9' | b'-' | b':' => 8,
+        _ => 3,
+    }
+}
+
+/// The first eight bytes of a keyword as a number, and the bits of it that count.
+fn head(keyword: &[u8]) -> (u64, u64) {
+    let mut bytes = [0; 8];
+    let length = keyword.len().min(bytes.len());
+    bytes[..length].copy_from_slice(&keyword[..length]);
+    let mask = u64::MAX.checked_shr(64 - 8 * u32::try_from(length).unwrap_or(8)).unwrap_or_default();
+    (u64::from_le_bytes(bytes), mask)
 }
 
 fn packed(gram: [u8; GRAM_BYTES]) -> u64 {
