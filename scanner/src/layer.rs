@@ -1,17 +1,14 @@
 //! Walks one layer's archive while its bytes arrive, under the limits.
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::detectors::Detected;
 use crate::extractors::Extracted;
-use crate::layer::contents::Contents;
-use crate::layer::decompress::{Decompress, Unpacked};
 use crate::layer::entry::EntryTable;
 use crate::layer::program::Program;
-use crate::layer::tar::TarReader;
 use crate::limits::Limits;
 
+mod archive;
 mod contents;
 mod decompress;
 pub(crate) mod entry;
@@ -22,176 +19,44 @@ pub(crate) mod program;
 mod refusal;
 mod storage;
 mod tar;
+mod unpack;
 mod window;
 
+pub use archive::ArchiveWalk;
 pub use entry::{Entry, EntryKind};
 pub use refusal::Refusal;
+pub use unpack::{Unpack, UnpackEnd};
 
 /// Name and version of the walk with all its extractors and detectors; a report made by another version is not used.
 pub const ANALYZER: &str = "portcullis-layer/10";
 
 /// Walks one layer, fed in pieces of any size. It never blocks and never fails half-way: a refusal is remembered and
 /// told by [`LayerWalk::finish`], because the caller stores the bytes either way.
+///
+/// Its two halves may be had apart, for a caller with more than one core: see [`Unpack`].
+#[derive(Debug)]
 pub struct LayerWalk {
-    limits: Limits,
-    packed: u64,
-    stage: Stage,
-}
-
-enum Stage {
-    /// The first bytes are gathered until they tell the compression.
-    Sniffing(Vec<u8>),
-    Walking(Box<Walking>),
-    /// Nothing more needs to be read.
-    Decided(Compression, LayerOutcome),
-}
-
-struct Walking {
-    compression: Compression,
-    decompress: Decompress,
-    archive: Archive,
-}
-
-/// What stands behind the decompressor.
-struct Archive {
-    limits: Limits,
-    packed: u64,
-    unpacked: u64,
-    diff_id: Sha256,
-    tar: TarReader,
-    contents: Contents,
+    unpack: Unpack,
+    archive: ArchiveWalk,
 }
 
 impl LayerWalk {
     /// A walk over a blob of unknown kind: the compression is found from the first bytes.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, packed: 0, stage: Stage::Sniffing(Vec::new()) }
+        Self { unpack: Unpack::new(), archive: ArchiveWalk::new(limits) }
     }
 
     /// The next bytes of the blob, as uploaded.
     pub fn feed(&mut self, bytes: &[u8]) {
-        self.packed = self.packed.saturating_add(bytes.len() as u64);
-        match &mut self.stage {
-            Stage::Decided(..) => {}
-            Stage::Walking(walking) => {
-                walking.archive.packed = self.packed;
-                if let Err(refusal) = walking.decompress.feed(bytes, &mut walking.archive) {
-                    self.stage = Stage::Decided(walking.compression, walking.archive.outcome(&refusal));
-                }
-            }
-            Stage::Sniffing(first) => {
-                first.extend_from_slice(bytes);
-                if first.len() >= MAGIC_BYTES {
-                    let first = std::mem::take(first);
-                    self.begin(&first);
-                }
-            }
-        }
+        let archive = &mut self.archive;
+        self.unpack.feed(bytes, |unpacked, packed| archive.feed(unpacked, packed));
     }
 
     /// The blob is complete.
-    pub fn finish(mut self) -> LayerReport {
-        if let Stage::Sniffing(first) = &mut self.stage
-            && !first.is_empty()
-        {
-            let first = std::mem::take(first);
-            self.begin(&first);
-        }
-        let (compression, outcome) = match self.stage {
-            Stage::Walking(walking) => return walking.finish(self.packed),
-            Stage::Decided(compression, outcome) => (compression, outcome),
-            // Not one byte came.
-            Stage::Sniffing(_) => (Compression::Plain, LayerOutcome::NotAnArchive),
-        };
-        LayerReport::without_evidence(compression, outcome, self.packed)
-    }
-
-    fn begin(&mut self, first: &[u8]) {
-        let compression = Compression::of(first);
-        let archive = Archive {
-            limits: self.limits,
-            packed: self.packed,
-            unpacked: 0,
-            diff_id: Sha256::new(),
-            tar: TarReader::new(&self.limits),
-            contents: Contents::new(self.limits),
-        };
-        self.stage = match Decompress::new(compression) {
-            Ok(decompress) => Stage::Walking(Box::new(Walking { compression, decompress, archive })),
-            Err(refusal) => Stage::Decided(compression, LayerOutcome::refused(&refusal)),
-        };
-        self.packed -= first.len() as u64;
-        self.feed(first);
-    }
-}
-
-impl Walking {
-    fn finish(self, packed: u64) -> LayerReport {
-        let Self { compression, decompress, archive } = self;
-        match decompress.finish().and_then(|()| archive.finish()) {
-            Ok(()) => archive.report(compression, packed),
-            Err(refusal) => LayerReport::without_evidence(compression, archive.outcome(&refusal), packed),
-        }
-    }
-}
-
-impl std::fmt::Debug for LayerWalk {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LayerWalk").field("packed", &self.packed).finish_non_exhaustive()
-    }
-}
-
-impl Archive {
-    fn finish(&self) -> Result<(), Refusal> {
-        self.within_ratio(self.limits.ratio_free_bytes)?;
-        self.tar.finish()
-    }
-
-    fn within_ratio(&self, free_bytes: u64) -> Result<(), Refusal> {
-        let max = self.limits.ratio_max;
-        if self.unpacked > free_bytes && self.unpacked / max > self.packed {
-            return Err(Refusal::Bomb { unpacked: self.unpacked, packed: self.packed, max });
-        }
-        Ok(())
-    }
-
-    /// Bytes that never looked like an archive are no archive; an archive that breaks is refused.
-    fn outcome(&self, refusal: &Refusal) -> LayerOutcome {
-        let malformed = matches!(refusal, Refusal::BrokenTar { .. } | Refusal::Truncated(_));
-        if malformed && !self.tar.recognised() {
-            LayerOutcome::NotAnArchive
-        } else {
-            LayerOutcome::refused(refusal)
-        }
-    }
-
-    fn report(self, compression: Compression, packed: u64) -> LayerReport {
-        // Less than one block: a document, not an archive.
-        let outcome = if self.tar.recognised() { LayerOutcome::Walked } else { LayerOutcome::NotAnArchive };
-        LayerReport {
-            compression,
-            outcome,
-            diff_id: Some(format!("sha256:{}", hex::encode(self.diff_id.finalize()))),
-            compressed_bytes: packed,
-            uncompressed_bytes: self.unpacked,
-            file_bytes: self.contents.file_bytes,
-            table: self.contents.table,
-            extractions: self.contents.extractions,
-            programs: self.contents.programs,
-            detections: self.contents.detections,
-        }
-    }
-}
-
-impl Unpacked for Archive {
-    fn unpacked(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
-        self.unpacked = self.unpacked.saturating_add(bytes.len() as u64);
-        if self.unpacked > self.limits.uncompressed_bytes_max {
-            return Err(Refusal::TooLarge { max: self.limits.uncompressed_bytes_max });
-        }
-        self.within_ratio(self.limits.ratio_free_bytes)?;
-        self.diff_id.update(bytes);
-        self.tar.feed(bytes, &mut self.contents)
+    pub fn finish(self) -> LayerReport {
+        let Self { unpack, mut archive } = self;
+        let end = unpack.finish(|unpacked, packed| archive.feed(unpacked, packed));
+        archive.finish(end)
     }
 }
 
@@ -244,10 +109,10 @@ pub enum Compression {
     Zstd,
 }
 
-/// Bytes that tell the compression.
-const MAGIC_BYTES: usize = 4;
-
 impl Compression {
+    /// Bytes that tell the compression.
+    const MAGIC_BYTES: usize = 4;
+
     /// A zstd stream may begin with a skippable frame (RFC 8878 §3.1.2).
     fn of(first: &[u8]) -> Self {
         match first {
@@ -271,12 +136,6 @@ pub enum LayerOutcome {
         /// Which limit or malformation, with the value seen.
         problem: String,
     },
-}
-
-impl LayerOutcome {
-    fn refused(refusal: &Refusal) -> Self {
-        Self::Refused { problem: refusal.to_string() }
-    }
 }
 
 impl LayerReport {

@@ -12,8 +12,11 @@ pub(crate) const SCRATCH_BYTES: usize = 128 << 10;
 
 /// Receives unpacked bytes.
 pub(crate) trait Unpacked {
-    /// The next bytes of the archive. An error stops the walk.
-    fn unpacked(&mut self, bytes: &[u8]) -> Result<(), Refusal>;
+    /// Why unpacking ended: broken bytes, or what the receiver says.
+    type Error: From<Refusal>;
+
+    /// The next bytes of the archive. An error stops the unpacking.
+    fn unpacked(&mut self, bytes: &[u8]) -> Result<(), Self::Error>;
 }
 
 /// A decompressor for one of the layer formats.
@@ -60,7 +63,7 @@ impl Decompress {
     }
 
     /// Unpacks `bytes` completely into `to`.
-    pub(crate) fn feed(&mut self, bytes: &[u8], to: &mut impl Unpacked) -> Result<(), Refusal> {
+    pub(crate) fn feed<U: Unpacked>(&mut self, bytes: &[u8], to: &mut U) -> Result<(), U::Error> {
         match self {
             Self::Plain => bytes.chunks(SCRATCH_BYTES).try_for_each(|chunk| to.unpacked(chunk)),
             Self::Gzip { gunzip, scratch } => gunzip.feed(bytes, scratch, to),
@@ -85,13 +88,13 @@ impl Decompress {
 /// It is given exactly what it asks for, one block at a time: of a longer piece it would keep to itself what came out
 /// before the damage, of a shorter one it would not see the damage yet, and the first fault met, and with it the refusal,
 /// would depend on how the upload was cut.
-fn feed_zstd(
+fn feed_zstd<U: Unpacked>(
     decoder: &mut Decoder<'static>,
     scratch: &mut [u8],
     block: &mut Block,
     mut bytes: &[u8],
-    to: &mut impl Unpacked,
-) -> Result<(), Refusal> {
+    to: &mut U,
+) -> Result<(), U::Error> {
     while !bytes.is_empty() {
         // The first byte of a frame goes in alone: a small frame that is there whole would be unpacked in one step.
         let missing = block.wanted.clamp(1, WANTED_BYTES_MAX) - block.begun.len();
@@ -115,7 +118,7 @@ fn feed_zstd(
                 break;
             }
             if produced == 0 && consumed == 0 {
-                return Err(Refusal::BrokenZstd("no progress".to_owned()));
+                return Err(Refusal::BrokenZstd("no progress".to_owned()).into());
             }
         }
         // The memory is used again for the next block.

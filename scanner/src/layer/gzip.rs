@@ -57,12 +57,12 @@ impl Gunzip {
         }
     }
 
-    pub(crate) fn feed(
+    pub(crate) fn feed<U: Unpacked>(
         &mut self,
         mut bytes: &[u8],
         scratch: &mut [u8],
-        to: &mut impl Unpacked,
-    ) -> Result<(), Refusal> {
+        to: &mut U,
+    ) -> Result<(), U::Error> {
         while !bytes.is_empty() {
             bytes = match self.step {
                 Step::Body => self.body(bytes, scratch, to)?,
@@ -78,12 +78,12 @@ impl Gunzip {
         if between_members { Ok(()) } else { Err(Refusal::Truncated("a gzip member has no end")) }
     }
 
-    fn body<'b>(
+    fn body<'b, U: Unpacked>(
         &mut self,
         bytes: &'b [u8],
         scratch: &mut [u8],
-        to: &mut impl Unpacked,
-    ) -> Result<&'b [u8], Refusal> {
+        to: &mut U,
+    ) -> Result<&'b [u8], U::Error> {
         let mut rest = bytes;
         loop {
             let (in_before, out_before) = (self.inflate.total_in(), self.inflate.total_out());
@@ -103,7 +103,7 @@ impl Gunzip {
                 }
                 // All input is used and the output was not filled: nothing more is waiting inside.
                 _ if rest.is_empty() && produced < scratch.len() => return Ok(rest),
-                _ if consumed == 0 && produced == 0 => return Err(Refusal::BrokenGzip("no progress")),
+                _ if consumed == 0 && produced == 0 => return Err(Refusal::BrokenGzip("no progress").into()),
                 _ => {}
             }
         }

@@ -161,6 +161,8 @@ impl Stream {
 }
 
 impl Unpacked for Stream {
+    type Error = Refusal;
+
     fn unpacked(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
         self.unpacked = self.unpacked.saturating_add(bytes.len() as u64);
         if self.unpacked > self.unpacked_max {
