@@ -1,11 +1,12 @@
 //! The streaming pipeline of one upload: each byte passes once through size limit, digest, file and layer walk.
 //!
 //! A request's body is cut into batches. While one batch is hashed and written on a blocking thread, the next is read
-//! from the socket and an earlier one is walked; the queues between are short, so a slow stage stops the socket and memory
-//! stays constant. The walk lives in the [`Session`] and goes on between requests. What is in memory can always be made
+//! from the socket and an earlier one is walked on two more; the queues between are short, so a slow stage stops the socket
+//! and memory stays constant. The walk lives in the [`Session`] and goes on between requests. What is in memory can always be made
 //! again from the stored bytes: after a restart, or when an idle session was dropped to make room.
 
 mod sessions;
+mod walk;
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -17,7 +18,6 @@ use futures_util::StreamExt as _;
 use rusqlite::Connection;
 use scanner::layer::{ANALYZER, LayerReport, LayerWalk};
 use scanner::limits::Limits;
-use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 use crate::blobs::{BlobError, Blobs, read_at};
@@ -26,12 +26,11 @@ use crate::digest::{Algorithm, Digest, Hasher};
 use crate::records::{self, RecordError, Records};
 use crate::telemetry::Metrics;
 pub use sessions::{Session, SessionError, Sessions};
+use walk::{Walk, Walks};
 
 /// Bytes handled at once: large enough that the hops between threads cost nothing beside the hash, small enough that
-/// five of them in flight are no memory.
+/// eight of them in flight are no memory.
 const BATCH_BYTES: usize = 256 * 1024;
-/// Batches that may wait for the walk.
-const QUEUE_BATCHES: usize = 2;
 /// How many bytes may be dirty before the disk is asked to begin; otherwise the last request would wait for all of them.
 const SYNC_EVERY_BYTES: u64 = 32 * 1024 * 1024;
 /// Locks against garbage collection; a digest picks one.
@@ -76,7 +75,7 @@ pub enum IngestError {
 pub struct Ingest {
     blobs: Arc<Blobs>,
     records: Arc<Records>,
-    walks: Arc<Semaphore>,
+    walks: Walks,
     blob_bytes_max: u64,
     locks: Vec<tokio::sync::Mutex<()>>,
     clock: Clock,
@@ -92,12 +91,6 @@ pub struct Progress {
     walk: Option<Walk>,
     synced_to: u64,
     syncing: Option<JoinHandle<io::Result<()>>>,
-}
-
-#[derive(Debug)]
-struct Walk {
-    batches: mpsc::Sender<Vec<Bytes>>,
-    report: JoinHandle<Option<LayerReport>>,
 }
 
 impl Progress {
@@ -120,7 +113,7 @@ impl Ingest {
         Self {
             blobs,
             records,
-            walks: Arc::new(Semaphore::new(threads.max(1))),
+            walks: Walks::new(threads, Arc::clone(&metrics)),
             blob_bytes_max,
             locks: (0..LOCKS).map(|_| tokio::sync::Mutex::new(())).collect(),
             clock,
@@ -237,10 +230,7 @@ impl Ingest {
         }
         let synced = tokio::task::spawn_blocking(move || file.sync_data());
         let report = match walk {
-            Some(Walk { batches, report }) => {
-                drop(batches);
-                report.await?
-            }
+            Some(walk) => walk.finish().await?,
             None if offset == 0 => Some(LayerWalk::new(Limits::default()).finish()),
             None => None,
         };
@@ -318,15 +308,7 @@ impl Ingest {
     }
 
     async fn feed(&self, progress: &mut Progress, batch: Vec<Bytes>) {
-        let walk = progress.walk.get_or_insert_with(|| self.start_walk());
-        // A closed queue means that the walk died; `finish` then stores no report, and the gate will not call it clean.
-        drop(walk.batches.send(batch).await);
-    }
-
-    fn start_walk(&self) -> Walk {
-        let (batches, queue) = mpsc::channel(QUEUE_BATCHES);
-        let report = tokio::spawn(run_walk(queue, Arc::clone(&self.walks), Arc::clone(&self.metrics)));
-        Walk { batches, report }
+        progress.walk.get_or_insert_with(|| self.walks.begin()).feed(batch).await;
     }
 }
 
@@ -345,32 +327,6 @@ pub fn walk_stored(file: &File) -> io::Result<LayerReport> {
         at += length_of(&batch);
         walk.feed(&batch);
     }
-}
-
-/// `None`: the walk panicked, which is a bug of ours; the layer then counts as not looked at.
-async fn run_walk(
-    mut queue: mpsc::Receiver<Vec<Bytes>>,
-    walks: Arc<Semaphore>,
-    metrics: Arc<Metrics>,
-) -> Option<LayerReport> {
-    let mut walk = LayerWalk::new(Limits::default());
-    while let Some(batch) = queue.recv().await {
-        metrics.scan_queue_depth.inc();
-        let permit = walks.acquire().await;
-        metrics.scan_queue_depth.dec();
-        let Ok(_permit) = permit else { return None };
-        metrics.scan_threads_busy.inc();
-        let fed = tokio::task::spawn_blocking(move || {
-            for bytes in &batch {
-                walk.feed(bytes);
-            }
-            walk
-        })
-        .await;
-        metrics.scan_threads_busy.dec();
-        walk = fed.ok()?;
-    }
-    tokio::task::spawn_blocking(move || walk.finish()).await.ok()
 }
 
 /// Collects frames until a batch is full. The second value tells that the body ended, and how.
