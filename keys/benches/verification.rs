@@ -71,6 +71,28 @@ fn verification(criterion: &mut Criterion) {
     }
 }
 
+/// The arithmetic alone: what the provider takes for one signature is the least that a verified one can cost.
+fn arithmetic(criterion: &mut Criterion) {
+    use aws_lc_rs::rand::SystemRandom;
+    use aws_lc_rs::signature::{
+        self, EcdsaKeyPair, EcdsaSigningAlgorithm, EcdsaVerificationAlgorithm, KeyPair as _,
+    };
+
+    let kinds: [(&str, &'static EcdsaSigningAlgorithm, &'static EcdsaVerificationAlgorithm); 2] = [
+        ("p256", &signature::ECDSA_P256_SHA256_ASN1_SIGNING, &signature::ECDSA_P256_SHA256_ASN1),
+        ("p384", &signature::ECDSA_P384_SHA384_ASN1_SIGNING, &signature::ECDSA_P384_SHA384_ASN1),
+    ];
+    for (name, signing, verifying) in kinds {
+        let key = EcdsaKeyPair::generate(signing).expect("the generator works");
+        let made = key.sign(&SystemRandom::new(), DIGEST.as_bytes()).expect("a key signs");
+        let public = signature::UnparsedPublicKey::new(verifying, key.public_key().as_ref().to_vec());
+        assert!(public.verify(DIGEST.as_bytes(), made.as_ref()).is_ok());
+        criterion.bench_function(&format!("arithmetic of {name}"), |bencher| {
+            bencher.iter(|| public.verify(black_box(DIGEST.as_bytes()), made.as_ref()));
+        });
+    }
+}
+
 /// A certificate identity with a warm root: a bundle of cosign 3 with log entry, timestamp and certificate timestamp.
 fn keyless(criterion: &mut Criterion) {
     const ROOT: &[u8] = include_bytes!("../tests/vectors/keyless/trusted_root.json");
@@ -191,5 +213,5 @@ fn many(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, verification, keyless, notation, notary, many);
+criterion_group!(benches, arithmetic, verification, keyless, notation, notary, many);
 criterion_main!(benches);
