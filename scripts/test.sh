@@ -11,8 +11,11 @@ output=$(mktemp)
 trap 'rm -f "$skipped" "$output"' EXIT
 export PORTCULLIS_SKIPPED=$skipped
 
-# The end-to-end tests drive this binary; tests of one crate alone would not build it.
-cargo build --locked -p gateway --bin portcullis
+# The end-to-end tests drive the program. Built with the tests in one go, it shares their dependencies; built alone it would
+# have other features, and all of them twice.
+cargo build --locked --workspace --bins --tests
+PORTCULLIS_BIN=$(cargo metadata --locked --no-deps --format-version 1 | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')/debug/portcullis
+export PORTCULLIS_BIN
 status=0
 cargo test --locked --workspace --no-fail-fast "$@" 2>&1 | tee "$output" || status=$?
 
