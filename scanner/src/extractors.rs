@@ -91,14 +91,54 @@ pub enum Extracted {
 pub struct OwnedFile {
     /// Relative to the root.
     pub path: String,
-    /// What its content must be, in hex, where the database states it so.
+    /// What its content must be, where the database states it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<String>,
+    pub digest: Option<FileDigest>,
+}
+
+/// The digest of a file's content, in lower-case hex, by the algorithm that its package manager uses. The weak ones tell a
+/// file that was changed by the way, not one that was made to collide; who can do that can write the database too.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FileDigest {
+    /// dpkg's lists, and rpm before 4.6.
+    Md5(String),
+    /// apk.
+    Sha1(String),
+    /// rpm, Python's records, Chisel.
+    Sha256(String),
+}
+
+impl FileDigest {
+    /// `None` when it is no digest of this length in hex.
+    pub(crate) fn md5(hex: &str) -> Option<Self> {
+        is_hex(hex, 32).then(|| Self::Md5(hex.to_ascii_lowercase()))
+    }
+
+    /// As [`FileDigest::md5`].
+    pub(crate) fn sha1(hex: &str) -> Option<Self> {
+        is_hex(hex, 40).then(|| Self::Sha1(hex.to_ascii_lowercase()))
+    }
+
+    /// As [`FileDigest::md5`].
+    pub(crate) fn sha256(hex: &str) -> Option<Self> {
+        is_hex(hex, 64).then(|| Self::Sha256(hex.to_ascii_lowercase()))
+    }
+
+    /// The digest in hex.
+    pub(crate) fn hex(&self) -> &str {
+        let (Self::Md5(hex) | Self::Sha1(hex) | Self::Sha256(hex)) = self;
+        hex
+    }
+}
+
+fn is_hex(text: &str, digits: usize) -> bool {
+    text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 impl From<String> for OwnedFile {
     fn from(path: String) -> Self {
-        Self { path, sha256: None }
+        Self { path, digest: None }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::report::{ImagePackage, ScanReport};
 
 /// The version of the stacking: raised when it finds something else in the same layers, so that stored inventories are
 /// made anew. What the layers' walk finds has its own, [`ANALYZER`].
-const STACKING: u32 = 1;
+const STACKING: u32 = 2;
 /// Packing level: an inventory is written once an image.
 const ZSTD_LEVEL: i32 = 1;
 /// Bytes that a stored inventory may unpack to. Our own store is not hostile, but a damaged length must not ask for all

@@ -28,7 +28,7 @@ pub use refusal::Refusal;
 pub use unpack::{Unpack, UnpackEnd};
 
 /// Name and version of the walk with all its extractors and detectors; a report made by another version is not used.
-pub const ANALYZER: &str = "portcullis-layer/10";
+pub const ANALYZER: &str = "portcullis-layer/11";
 
 /// Walks one layer, fed in pieces of any size. It never blocks and never fails half-way: a refusal is remembered and
 /// told by [`LayerWalk::finish`], because the caller stores the bytes either way.

@@ -1,7 +1,11 @@
 //! Alpine packages: the `installed` database of apk.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::extractors::{
-    ExtractError, Extracted, Extractor, Want, ends_with, field, may_hold_packages, text,
+    ExtractError, Extracted, Extractor, FileDigest, OwnedFile, Want, ends_with, field, may_hold_packages,
+    text,
 };
 use crate::package::{Package, PackageKind, SourcePackage};
 
@@ -14,7 +18,7 @@ impl Extractor for Apk {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn wants(&self, path: &[u8]) -> Want {
@@ -30,7 +34,7 @@ impl Extractor for Apk {
                 let mut record = std::mem::take(&mut record);
                 let number =
                     u32::try_from(packages.len()).expect("fewer packages than bytes in a bounded file");
-                owned.extend(std::mem::take(&mut record.owned).into_iter().map(|path| (number, path.into())));
+                owned.extend(std::mem::take(&mut record.owned).into_iter().map(|file| (number, file)));
                 packages.extend(record.package()?);
             } else {
                 record.line(line)?;
@@ -49,7 +53,9 @@ struct Record<'t> {
     architecture: Option<&'t str>,
     origin: Option<&'t str>,
     folder: &'t str,
-    owned: Vec<String>,
+    owned: Vec<OwnedFile>,
+    /// Whether the last file is the one that was named last.
+    kept: bool,
 }
 
 impl<'t> Record<'t> {
@@ -69,8 +75,15 @@ impl<'t> Record<'t> {
             }
             "R" => {
                 let path = format!("{}/{value}", self.folder);
-                if may_hold_packages(path.as_bytes()) {
-                    self.owned.push(path);
+                self.kept = may_hold_packages(path.as_bytes());
+                if self.kept {
+                    self.owned.push(path.into());
+                }
+                return Ok(());
+            }
+            "Z" => {
+                if let Some(file) = self.owned.last_mut().filter(|_| self.kept) {
+                    file.digest = checksum(value);
                 }
                 return Ok(());
             }
@@ -106,6 +119,17 @@ impl<'t> Record<'t> {
             module: None,
             vendor: None,
         }))
+    }
+}
+
+/// `Q1` and a SHA-1 in base64 (apk-spec, "installed database"); `Q2` and a SHA-256.
+fn checksum(value: &str) -> Option<FileDigest> {
+    let (kind, text) = value.split_at_checked(2)?;
+    let digest = hex::encode(STANDARD.decode(text).ok()?);
+    match kind {
+        "Q1" => FileDigest::sha1(&digest),
+        "Q2" => FileDigest::sha256(&digest),
+        _ => None,
     }
 }
 

@@ -6,7 +6,8 @@ use std::io::{BufRead, BufReader, Read};
 use serde::Deserialize;
 
 use crate::extractors::{
-    ExtractError, Extracted, Extractor, OwnedFile, Want, ends_with, field, may_hold_packages, relative,
+    ExtractError, Extracted, Extractor, FileDigest, OwnedFile, Want, ends_with, field, may_hold_packages,
+    relative,
 };
 use crate::limits::ZSTD_WINDOW_LOG_MAX;
 use crate::package::{Package, PackageKind, SourcePackage};
@@ -84,8 +85,8 @@ impl Extractor for Chisel {
             let package = line.slices.first()?.split('_').next()?;
             let number = u32::try_from(*numbers.get(package)?).ok()?;
             let path = relative(line.path.as_deref()?).to_owned();
-            let sha256 = line.final_sha256.or(line.sha256).filter(|digest| digest.len() == 64);
-            may_hold_packages(path.as_bytes()).then_some((number, OwnedFile { path, sha256 }))
+            let digest = line.final_sha256.or(line.sha256).as_deref().and_then(FileDigest::sha256);
+            may_hold_packages(path.as_bytes()).then_some((number, OwnedFile { path, digest }))
         });
         let owned = owned.collect();
         Ok(Extracted::System { packages, owned })

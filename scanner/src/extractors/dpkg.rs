@@ -2,7 +2,8 @@
 //! their files.
 
 use crate::extractors::{
-    ExtractError, Extracted, Extractor, OwnedFile, Want, ends_with, field, may_hold_packages, relative, text,
+    ExtractError, Extracted, Extractor, FileDigest, OwnedFile, Want, ends_with, field, may_hold_packages,
+    relative, text,
 };
 use crate::package::{Package, PackageKind, SourcePackage};
 
@@ -15,7 +16,7 @@ impl Extractor for Dpkg {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn wants(&self, path: &[u8]) -> Want {
@@ -33,12 +34,17 @@ impl Extractor for Dpkg {
     }
 }
 
-/// The files of a list that may hold packages. A checksum and two spaces stand before each path of `.md5sums`.
+/// The files of a list that may hold packages. An MD5 and two spaces stand before each path of `.md5sums`.
 pub(super) fn listed(bytes: &[u8]) -> Vec<OwnedFile> {
-    let text = text(bytes);
-    let paths = text.lines().map(|line| relative(line.split_once("  ").map_or(line, |(_, path)| path)));
-    let owned = paths.filter(|path| may_hold_packages(path.as_bytes()));
-    owned.map(|path| path.to_owned().into()).collect()
+    let file = |line: &str| {
+        let (digest, path) = match line.split_once("  ") {
+            Some((digest, path)) => (FileDigest::md5(digest), path),
+            None => (None, line),
+        };
+        let path = relative(path);
+        may_hold_packages(path.as_bytes()).then(|| OwnedFile { path: path.to_owned(), digest })
+    };
+    text(bytes).lines().filter_map(file).collect()
 }
 
 /// The packages of a status file.
@@ -62,12 +68,13 @@ fn is_status_d(path: &[u8]) -> bool {
     ends_with(directory, b"dpkg/status.d") && !name.ends_with(b".md5sums")
 }
 
-/// `info/NAME.list`, and in `status.d` the checksums, which name the same files.
+/// `info/NAME.list`, and the digests of the same files but the configuration, which in `status.d` stand alone.
 fn is_file_list(path: &[u8]) -> bool {
     let Some(slash) = path.iter().rposition(|&byte| byte == b'/') else { return false };
     let (directory, name) = (&path[..slash], &path[slash + 1..]);
-    (ends_with(directory, b"dpkg/info") && name.ends_with(b".list"))
-        || (ends_with(directory, b"dpkg/status.d") && name.ends_with(b".md5sums"))
+    let digests = name.ends_with(b".md5sums");
+    (ends_with(directory, b"dpkg/info") && (digests || name.ends_with(b".list")))
+        || (ends_with(directory, b"dpkg/status.d") && digests)
 }
 
 /// The fields of one package that matter here.

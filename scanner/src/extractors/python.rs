@@ -3,7 +3,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::extractors::{ExtractError, Extracted, Extractor, OwnedFile, Want, ends_with, field, text};
+use crate::extractors::{
+    ExtractError, Extracted, Extractor, FileDigest, OwnedFile, Want, ends_with, field, text,
+};
 use crate::package::{Package, PackageKind};
 
 /// Reads core metadata (packaging.python.org, core-metadata), which is the same in all layouts, and of `RECORD`, the list
@@ -80,8 +82,8 @@ fn recorded(path: &[u8], text: &str) -> Vec<OwnedFile> {
     });
     let owned = telling.take(RECORDED_MAX).map(|(file, digest)| {
         let digest = digest.strip_prefix("sha256=").and_then(|digest| URL_SAFE_NO_PAD.decode(digest).ok());
-        let sha256 = digest.filter(|digest| digest.len() == 32).map(hex::encode);
-        OwnedFile { path: format!("{folder}/{file}"), sha256 }
+        let digest = digest.and_then(|digest| FileDigest::sha256(&hex::encode(digest)));
+        OwnedFile { path: format!("{folder}/{file}"), digest }
     });
     owned.collect()
 }

@@ -29,7 +29,7 @@ impl Extractor for Rpm {
     }
 
     fn version(&self) -> u32 {
-        3
+        4
     }
 
     fn wants(&self, path: &[u8]) -> Want {

@@ -77,6 +77,9 @@ struct Listed<'a> {
     paths: HashMap<EntryId, String>,
 }
 
+/// dpkg lists the files of each package in a file of its own, and in another with their digests.
+type Lists<'a> = BTreeMap<(String, bool), (EntryId, &'a [OwnedFile])>;
+
 impl<'a> Listed<'a> {
     fn new(view: &View<'a>) -> Self {
         let ids: HashSet<EntryId> =
@@ -84,7 +87,7 @@ impl<'a> Listed<'a> {
         let described = view.described(|id| ids.contains(&id));
         let paths = described.into_iter().map(|(id, entry)| (id, entry.path)).collect();
         let mut listed = Self { packages: BTreeMap::new(), paths };
-        let mut lists: BTreeMap<String, (EntryId, &'a [OwnedFile])> = BTreeMap::new();
+        let mut lists: Lists<'a> = BTreeMap::new();
         for (id, extraction) in view.extractions().filter(|(id, _)| ids.contains(id)) {
             match &extraction.found {
                 Ok(Extracted::Packages(packages)) => {
@@ -106,8 +109,9 @@ impl<'a> Listed<'a> {
                     listed.packages.extend(named.zip(entries));
                 }
                 Ok(Extracted::Owned(paths)) => {
-                    let name = listed.paths.get(&id).and_then(|path| listed_package(path));
-                    lists.extend(name.map(|name| (name.to_owned(), (id, &**paths))));
+                    let key =
+                        |path: &String| Some((listed_package(path)?.to_owned(), path.ends_with(".md5sums")));
+                    lists.extend(listed.paths.get(&id).and_then(key).map(|key| (key, (id, &**paths))));
                 }
                 _ => {}
             }
@@ -116,9 +120,8 @@ impl<'a> Listed<'a> {
         listed
     }
 
-    /// dpkg lists the files of each package in a file of its own.
-    fn add_lists(&mut self, view: &View<'a>, lists: BTreeMap<String, (EntryId, &'a [OwnedFile])>) {
-        for (name, (id, paths)) in lists {
+    fn add_lists(&mut self, view: &View<'a>, lists: Lists<'a>) {
+        for ((name, _), (id, paths)) in lists {
             let orphan = || Entry { database: id, files: Vec::new(), orphan: true };
             let key = (PackageKind::Deb, name);
             if self.packages.contains_key(&key) || view.visible.contains_key(&id) {

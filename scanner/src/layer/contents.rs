@@ -148,7 +148,7 @@ impl Contents {
             executable.inspect(&window);
         }
         if window.first && current.extractor.is_none() && entry.kind == EntryKind::File {
-            self.program = Hashing::of(window.bytes);
+            self.program = Hashing::of(&current.path, window.bytes);
         }
         if let Some(program) = &mut self.program {
             program.more(&window.bytes[window.fresh.clone()]);
@@ -255,7 +255,8 @@ fn weight(extracted: &Extracted) -> usize {
         let told: usize = told.into_iter().flatten().map(String::len).sum();
         128 + package.name.len() + package.version.len() + source + told
     };
-    let file = |file: &OwnedFile| 56 + file.path.len() + file.sha256.as_ref().map_or(0, String::len);
+    let file =
+        |file: &OwnedFile| 56 + file.path.len() + file.digest.as_ref().map_or(0, |digest| digest.hex().len());
     match extracted {
         Extracted::Distribution(_) | Extracted::Unsupported => 256,
         Extracted::Owned(files) => files.iter().map(file).sum(),

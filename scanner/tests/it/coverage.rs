@@ -1,11 +1,13 @@
 //! Each program in the final view has somebody who answers for it, or is counted as unexplained.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use md5::Md5;
 use scanner::image::{Layer, inventory, scan};
 use scanner::inventory::Inventory;
 use scanner::layer::LayerReport;
 use scanner::report::Coverage;
+use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use crate::archive::Archive;
@@ -84,6 +86,36 @@ fn stated_digests_are_compared() {
     assert_eq!(files(&coverage(&[&[metadata, &right, code], &[code]])), [1, 0, 0, 0, 0]);
     // A record that no description stands beside is nobody's word.
     assert_eq!(files(&coverage(&[&[&right, code]])), [0, 0, 0, 0, 1]);
+}
+
+#[test]
+fn what_dpkg_and_apk_state_is_compared() {
+    let one = "f usr/bin/a=\x7fELF one";
+    let digest = hex::encode(Md5::digest(b"\x7fELF one"));
+    let md5s = format!("f var/lib/dpkg/info/a.md5sums={digest}  usr/bin/a\n");
+    let apk = |content: &[u8]| {
+        let digest = STANDARD.encode(Sha1::digest(content));
+        format!("f lib/apk/db/installed=P:a\nV:1-r0\nF:usr/bin\nR:a\na:0:0:755\nZ:Q1{digest}\n\n")
+    };
+    let (right, wrong) = (apk(b"\x7fELF one"), apk(b"\x7fELF two"));
+    let opt = ["f var/lib/dpkg/info/a.list=/opt/a\n", "f opt/a=\x7fELF one"];
+    let opt_md5s = "f var/lib/dpkg/info/a.md5sums=00000000000000000000000000000000  opt/a\n";
+    let cases: &[(&str, Layers<'_>, [u64; 5])] = &[
+        ("as dpkg states it", &[&[STATUS, LIST, &md5s, one]], [1, 0, 0, 0, 0]),
+        ("changed in the layer that installs it", &[&[STATUS, LIST, &md5s, OTHER]], [0, 0, 0, 1, 0]),
+        ("whichever list comes first", &[&[STATUS, &md5s, LIST, OTHER]], [0, 0, 0, 1, 0]),
+        ("written again, and the same", &[&[STATUS, LIST, &md5s, one], &[one]], [1, 0, 0, 0, 0]),
+        ("changed later", &[&[STATUS, LIST, &md5s, one], &[OTHER]], [0, 0, 0, 1, 0]),
+        ("of a package that is not installed", &[&[LIST, &md5s, one]], [0, 0, 0, 0, 1]),
+        ("listed without a digest", &[&[STATUS, LIST, &md5s, SHELL]], [0, 1, 0, 0, 0]),
+        ("where none is computed", &[&[STATUS, opt[0], opt_md5s, opt[1]]], [0, 1, 0, 0, 0]),
+        ("as apk states it", &[&[&right, one]], [1, 0, 0, 0, 0]),
+        ("changed in apk's layer", &[&[&wrong, one]], [0, 0, 0, 1, 0]),
+        ("changed after apk", &[&[&right, one], &[OTHER]], [0, 0, 0, 1, 0]),
+    ];
+    for (case, layers, expected) in cases {
+        assert_eq!(files(&coverage(layers)), *expected, "{case}");
+    }
 }
 
 #[test]

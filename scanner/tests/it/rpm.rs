@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use scanner::advisory::{Advisories, Builder};
 use scanner::extractors::rpm::Rpm;
-use scanner::extractors::{ExtractError, Extracted, Extractor as _};
+use scanner::extractors::{ExtractError, Extracted, Extractor as _, FileDigest};
 use scanner::image::scan;
 use scanner::matcher::match_packages;
 use scanner::package::{Distribution, Package, PackageKind, SourcePackage};
@@ -78,24 +78,26 @@ fn with_file(header: &[u8], folder: &str, name: &str, folder_number: u32) -> Vec
 }
 
 #[test]
-fn digests_of_files_are_taken_where_they_are_sha_256() {
+fn digests_of_files_are_taken_by_the_algorithm_that_the_package_names() {
     let file = with_file(&header(&BASH, None), "/usr/bin/", "tool", 0);
     let (long, short) =
         (["ab".repeat(32), "\0".to_owned()].concat(), ["ab".repeat(16), "\0".to_owned()].concat());
     let digest = |tags: &[(u32, u32, &[u8])]| match Rpm
         .extract(b"var/lib/rpm/Packages.db", &ndb(&[with_tags(&file, tags)]))
     {
-        Ok(Extracted::System { owned, .. }) => Ok(owned[0].1.sha256.clone()),
+        Ok(Extracted::System { owned, .. }) => Ok(owned[0].1.digest.clone()),
         Ok(other) => panic!("{other:?}"),
         Err(error) => Err(error.to_string()),
     };
     let algorithm = |number: u32| number.to_be_bytes();
     let listed = (1035, 8, long.as_bytes());
-    assert_eq!(digest(&[listed, (5011, 4, &algorithm(8))]), Ok(Some("ab".repeat(32))));
-    assert_eq!(digest(&[(5011, 4, &algorithm(8)), listed]), Ok(Some("ab".repeat(32))));
+    assert_eq!(digest(&[listed, (5011, 4, &algorithm(8))]), Ok(Some(FileDigest::Sha256("ab".repeat(32)))));
+    assert_eq!(digest(&[(5011, 4, &algorithm(8)), listed]), Ok(Some(FileDigest::Sha256("ab".repeat(32)))));
     // MD5, by its number or by none; and what is no digest at all.
-    assert_eq!(digest(&[(1035, 8, short.as_bytes()), (5011, 4, &algorithm(1))]), Ok(None));
-    assert_eq!(digest(&[(1035, 8, short.as_bytes())]), Ok(None));
+    let md5 = Some(FileDigest::Md5("ab".repeat(16)));
+    assert_eq!(digest(&[(1035, 8, short.as_bytes()), (5011, 4, &algorithm(1))]), Ok(md5.clone()));
+    assert_eq!(digest(&[(1035, 8, short.as_bytes())]), Ok(md5));
+    assert_eq!(digest(&[(1035, 8, short.as_bytes()), (5011, 4, &algorithm(2))]), Ok(None));
     assert_eq!(digest(&[(1035, 8, short.as_bytes()), (5011, 4, &algorithm(8))]), Ok(None));
     assert_eq!(digest(&[]), Ok(None));
     assert!(digest(&[listed, listed]).is_err_and(|error| error.contains("twice")));

@@ -2,7 +2,7 @@
 
 use super::bytes::Endian;
 use super::{evr, is_key, malformed, source};
-use crate::extractors::{ExtractError, OwnedFile, field, may_hold_packages, relative};
+use crate::extractors::{ExtractError, FileDigest, OwnedFile, field, may_hold_packages, relative};
 use crate::package::{Package, PackageKind};
 
 const INDEX_ENTRY_BYTES: usize = 16;
@@ -30,7 +30,8 @@ const DIR_NAMES: u32 = 1118;
 const FILE_DIGEST_ALGORITHM: u32 = 5011;
 const MODULARITY_LABEL: u32 = 5096;
 
-/// Number of SHA-256 among digests (RFC 9580 §9.5), which rpm uses; without one, they are MD5.
+/// Numbers of digests (RFC 9580 §9.5), which rpm uses; without one, they are MD5.
+const MD5: u32 = 1;
 const SHA256: u32 = 8;
 
 #[derive(Default)]
@@ -86,7 +87,13 @@ impl Files {
             return Some(Vec::new());
         };
         let folders: Vec<&[u8]> = strings(data, folders)?;
-        let digests = self.digests.filter(|_| self.algorithm == Some(SHA256));
+        let stated = match self.algorithm {
+            Some(SHA256) => FileDigest::sha256,
+            // Packages from before there was a choice name none.
+            Some(MD5) | None => FileDigest::md5,
+            Some(_) => |_: &str| None,
+        };
+        let digests = self.digests;
         let digests = digests.and_then(|list| strings(data, list)).unwrap_or_default();
         let mut paths = Vec::new();
         for (index, name) in strings(data, names)?.into_iter().enumerate() {
@@ -95,8 +102,8 @@ impl Files {
             let path = String::from_utf8_lossy(&path);
             if may_hold_packages(relative(&path).as_bytes()) {
                 let digest = digests.get(index).and_then(|digest| std::str::from_utf8(digest).ok());
-                let sha256 = digest.filter(|digest| digest.len() == 64).map(str::to_ascii_lowercase);
-                paths.push(OwnedFile { path: relative(&path).to_owned(), sha256 });
+                let digest = digest.and_then(stated);
+                paths.push(OwnedFile { path: relative(&path).to_owned(), digest });
             }
         }
         Some(paths)

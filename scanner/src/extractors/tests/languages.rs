@@ -1,7 +1,7 @@
 //! What the extractors of languages read and refuse: gems, Composer, .NET, Java archives.
 
 use super::{line, packages};
-use crate::extractors::{Extracted, Extractor as _, OwnedFile};
+use crate::extractors::{Extracted, Extractor as _, FileDigest, OwnedFile};
 
 #[test]
 fn a_gem_is_told_by_its_specification_and_else_by_its_file() {
@@ -231,7 +231,7 @@ fn chisel_lists_packages_and_whose_files_are() {
         panic!("a manifest");
     };
     assert_eq!(listed.iter().map(line).collect::<Vec<_>>(), ["bash 5.2-1 from bash 5.2-1"]);
-    let file = OwnedFile { path: "usr/bin/bash".to_owned(), sha256: Some("1".repeat(64)) };
+    let file = OwnedFile { path: "usr/bin/bash".to_owned(), digest: FileDigest::sha256(&"1".repeat(64)) };
     assert_eq!(owned, [(0, file)]);
     let bomb = zstd::bulk::compress(&vec![b' '; 65 << 20], 1).expect("memory");
     for (bytes, problem) in [
