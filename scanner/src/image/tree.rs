@@ -84,7 +84,7 @@ pub(super) struct Tree {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lookup {
     Found(NodeId),
-    /// Nothing there, not even a link.
+    /// Nothing there, nor did a link promise anything.
     Missing,
     /// A link that leads nowhere or round in circles.
     Broken,
@@ -136,7 +136,11 @@ impl Tree {
         let mut pending: Vec<&[u8]> = components(path).rev().collect();
         let mut at = vec![ROOT];
         let mut links = 0;
+        // How many of `pending` are the path's own. The others stand above them: what links put in their place.
+        let mut own = pending.len();
         while let Some(name) = pending.pop() {
+            let is_own = pending.len() < own;
+            own = own.min(pending.len());
             let here = *at.last().unwrap_or(&ROOT);
             if name == b".." {
                 if at.len() > 1 {
@@ -145,7 +149,9 @@ impl Tree {
                 continue;
             }
             let Some(&child) = self.nodes[here].children.get(name) else {
-                return if links == 0 { Lookup::Missing } else { Lookup::Broken };
+                // Below `lib`, which nearly every distribution makes a link to `usr/lib`, a name may be missing like any
+                // other; a link is broken when its own target is not there.
+                return if is_own { Lookup::Missing } else { Lookup::Broken };
             };
             let Shape::Symlink(target) = &self.nodes[child].shape else {
                 at.push(child);

@@ -85,6 +85,22 @@ fn the_ground_is_clean() {
     );
 }
 
+/// `lib` and its like are links in nearly every distribution: what is missing behind them is missing, not broken.
+#[test]
+fn a_system_with_merged_folders_is_clean() {
+    let all = status(&[BASE, LIBC]);
+    let merged = ["l lib->usr/lib", "l bin->usr/bin", "d usr/lib"];
+    assert_eq!(unknown(&[[&merged[..], &debian(&all)].concat()]), []);
+    let apk = APK.replace("lib/apk", "usr/lib/apk");
+    assert_eq!(unknown(&[[&merged[..], &[ALPINE, &apk], &APK_FILES].concat()]), []);
+    // A link whose own end is missing still hides what it names.
+    for link in ["l lib->usr/nowhere", "l lib->lib", "l lib/apk/db/installed->/nowhere"] {
+        let found = unknown(&[vec![DEBIAN, &all, link]]);
+        let broken = |it: &Unknown| matches!(it, Unknown::BrokenDatabase { path, .. } if path == "lib/apk/db/installed");
+        assert!(found.iter().any(broken), "{link}: {found:?}");
+    }
+}
+
 #[test]
 fn os_release_edited_to_another_distribution() {
     let all = status(&[BASE, LIBC]);
