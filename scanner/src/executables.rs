@@ -17,10 +17,23 @@ mod versions;
 pub(crate) const NAME: &str = "executable";
 /// Raised whenever the same bytes would give another answer.
 #[cfg(test)]
-pub(crate) const VERSION: u32 = 5;
+pub(crate) const VERSION: u32 = 6;
 
 /// Begin of an ELF file (System V ABI, "ELF Header").
 const ELF_MAGIC: &[u8] = b"\x7fELF";
+
+/// Begin of a program for Windows, where it tells where its header begins, and that header's begin (PE Format, "MS-DOS
+/// Stub", "Signature").
+const DOS_MAGIC: &[u8] = b"MZ";
+const PE_OFFSET_AT: usize = 0x3c;
+const PE_MAGIC: &[u8] = b"PE\0\0";
+
+/// Begins of a program for macOS, of 32 and 64 bits in both orders of bytes, and of several in one file.
+const MACH_MAGICS: [[u8; 4]; 4] =
+    [*b"\xfe\xed\xfa\xce", *b"\xfe\xed\xfa\xcf", *b"\xce\xfa\xed\xfe", *b"\xcf\xfa\xed\xfe"];
+const MACH_FAT_MAGIC: &[u8] = b"\xca\xfe\xba\xbe";
+/// Classes of Java begin alike, and tell their version, 45 and above, where such a file tells how many programs it has.
+const MACH_FAT_PROGRAMS_MAX: u32 = 30;
 
 /// What UPX leaves in the programs that it packs, and where it is looked for.
 const PACKER: &[u8] = b"UPX!";
@@ -62,8 +75,14 @@ struct Capture {
 }
 
 impl Executable {
-    /// Whether the first bytes are those of an executable.
+    /// Whether the first bytes are those of an executable, of whatever system: programs for others are shipped in images
+    /// to be handed out, and tell as well what was built into them.
     pub(crate) fn recognises(first: &[u8]) -> bool {
+        Self::is_native(first) || is_pe(first) || is_mach(first)
+    }
+
+    /// Whether the first bytes are those of an executable that Linux runs.
+    pub(crate) fn is_native(first: &[u8]) -> bool {
         first.starts_with(ELF_MAGIC)
     }
 
@@ -141,9 +160,25 @@ impl Executable {
     }
 }
 
+fn is_pe(first: &[u8]) -> bool {
+    let offset = first.get(PE_OFFSET_AT..PE_OFFSET_AT + 4).filter(|_| first.starts_with(DOS_MAGIC));
+    let offset = offset.and_then(|bytes| <[u8; 4]>::try_from(bytes).ok()).map(u32::from_le_bytes);
+    let offset = offset.and_then(|offset| usize::try_from(offset).ok());
+    offset.and_then(|offset| first.get(offset..)).is_some_and(|header| header.starts_with(PE_MAGIC))
+}
+
+fn is_mach(first: &[u8]) -> bool {
+    let (Some(magic), number) = (first.get(..4), first.get(4..8)) else { return false };
+    let programs = number.and_then(|bytes| <[u8; 4]>::try_from(bytes).ok()).map(u32::from_be_bytes);
+    MACH_MAGICS.iter().any(|known| known == magic)
+        || magic == MACH_FAT_MAGIC
+            && programs.is_some_and(|count| (1..=MACH_FAT_PROGRAMS_MAX).contains(&count))
+}
+
 /// An ELF program or library whose header names no sections (System V ABI, "ELF Header": `e_type`, `e_shoff`).
 fn is_sectionless(first: &[u8]) -> bool {
-    let Some(header) = first.get(..64).filter(|_| first.len() >= SECTIONLESS_BYTES_MIN) else { return false };
+    let long_enough = first.len() >= SECTIONLESS_BYTES_MIN && Executable::is_native(first);
+    let Some(header) = first.get(..64).filter(|_| long_enough) else { return false };
     let number = |at: usize, bytes: usize| {
         let field = header[at..at + bytes].iter();
         let join = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);

@@ -33,14 +33,39 @@ pub(super) fn marks<'w>(window: &'w Window<'_>) -> impl Iterator<Item = usize> +
         .filter(move |at| *at < fresh.end)
 }
 
-/// What the linker writes before the first function, and the name of one that every program has.
-static PROGRAM: LazyLock<[Finder<'static>; 2]> =
-    LazyLock::new(|| [Finder::new(b"\xff Go build ID: \""), Finder::new(b"\0runtime.goexit\0")]);
+/// What the linker writes before the first function, and what ends it; and the name of a function that every program has,
+/// which stands among others of the runtime's.
+const BUILD_ID: &[u8] = b"\xff Go build ID: \"";
+const BUILD_ID_END: &[u8] = b"\"\n \xff";
+const FUNCTION: &[u8] = b"\0runtime.goexit\0";
+/// Bytes of the package's name in it.
+const FUNCTION_PACKAGE_BYTES: usize = 9;
+/// How far the end, or another function, may be. Build IDs have 83 bytes, names of the runtime's functions twenty.
+const NEAR_BYTES: usize = 128;
 
-/// Whether Go built what this window shows. Both marks are shorter than the context behind the fresh part.
+static PROGRAM: LazyLock<[Finder<'static>; 2]> =
+    LazyLock::new(|| [Finder::new(BUILD_ID), Finder::new(FUNCTION)]);
+
+/// Whether Go built what this window shows. Tools that look for such programs, like this one, hold the marks too; but not
+/// what stands around them.
 pub(super) fn is_program(window: &Window<'_>) -> bool {
-    let end = window.bytes.len().min(window.fresh.end + 32);
-    PROGRAM.iter().any(|mark| mark.find(&window.bytes[window.fresh.start..end]).is_some())
+    let [build_id, function] = &*PROGRAM;
+    let end = window.bytes.len().min(window.fresh.end + FUNCTION.len());
+    let (bytes, fresh) = (window.bytes, &window.bytes[window.fresh.start..end]);
+    let at = |found: usize| found + window.fresh.start;
+    let mut ids = build_id.find_iter(fresh).map(|found| at(found) + BUILD_ID.len());
+    let mut names = function.find_iter(fresh).map(at);
+    let near = |from: usize, what: &[u8]| {
+        let piece = &bytes[from.min(bytes.len())..bytes.len().min(from + NEAR_BYTES)];
+        memchr::memmem::find(piece, what).is_some()
+    };
+    let package = &FUNCTION[..FUNCTION_PACKAGE_BYTES];
+    ids.any(|at| near(at, BUILD_ID_END))
+        || names.any(|at| {
+            let before = &bytes[at.saturating_sub(NEAR_BYTES)..at];
+            // The zero that ends this name begins the next.
+            memchr::memmem::find(before, package).is_some() || near(at + FUNCTION.len() - 1, package)
+        })
 }
 
 /// The modules; `None` when no information follows the mark.

@@ -142,7 +142,7 @@ fn elf(sections: u64, bytes: usize) -> Vec<u8> {
 #[test]
 fn programs_that_were_stripped_of_what_they_should_tell_are_refused() {
     let go_id = b"\xff Go build ID: \"abc\"\n \xff";
-    let go_name = b"\0runtime.goexit\0";
+    let go_name = b"\0runtime.goexit\0runtime.sigpanic0\0";
     let with = |mut file: Vec<u8>, at: usize, mark: &[u8]| {
         file[at..at + mark.len()].copy_from_slice(mark);
         file
@@ -153,7 +153,13 @@ fn programs_that_were_stripped_of_what_they_should_tell_are_refused() {
         (elf(0, 40_000), Some("without a table of sections")),
         (with(elf(100, 40_000), 4096, go_id), Some("list of modules was taken out")),
         (with(elf(100, 40_000), 20_477, go_name), Some("list of modules was taken out")),
-        (with(elf(100, 40_000), 500, b"runtime.goexit"), None),
+        (
+            with(elf(100, 40_000), 20_477, b"\0runtime.return0\0_cgo_topofstack\0runtime.goexit\0"),
+            Some("taken out"),
+        ),
+        // Tools that look for programs of Go hold the marks, and not what stands around them.
+        (with(elf(100, 40_000), 500, b"\0runtime.goexit\0"), None),
+        (with(elf(100, 40_000), 500, b"\xff Go build ID: \""), None),
     ] {
         for fresh in [4096, 100_000] {
             let found = inspect(&file, fresh).map(|found| found.expect_err("refused"));
@@ -165,4 +171,40 @@ fn programs_that_were_stripped_of_what_they_should_tell_are_refused() {
     let whole =
         [elf(100, 4096), go_id.to_vec(), vec![0; 16 - go_id.len() % 16], go("go1.22.3", MODULES)].concat();
     assert!(matches!(inspect(&whole, 4096), Some(Ok(_))));
+}
+
+/// A program for Windows whose header begins at `offset`.
+fn pe(offset: usize) -> Vec<u8> {
+    let mut file = vec![b'.'; 4096];
+    file[..2].copy_from_slice(b"MZ");
+    file[60..64].copy_from_slice(&u32::try_from(offset).expect("small").to_le_bytes());
+    if let Some(place) = file.get_mut(offset..offset + 4) {
+        place.copy_from_slice(b"PE\0\0");
+    }
+    file
+}
+
+#[test]
+fn programs_of_every_system_are_recognised_and_those_of_linux_run() {
+    let text = |begin: &[u8]| [begin, &[b'.'; 90]].concat();
+    let cases: [(Vec<u8>, bool, bool); 13] = [
+        (elf(100, 64), true, true),
+        (pe(128), true, false),
+        (pe(4092), true, false),
+        (text(b"\xcf\xfa\xed\xfe"), true, false),
+        (text(b"\xfe\xed\xfa\xce"), true, false),
+        (text(b"\xca\xfe\xba\xbe\0\0\0\x02"), true, false),
+        // A class of Java 8, and archives of no program and of too many.
+        (text(b"\xca\xfe\xba\xbe\0\0\0\x34"), false, false),
+        (text(b"\xca\xfe\xba\xbe\0\0\0\0"), false, false),
+        (text(b"\xca\xfe\xba\xbe\x01\0\0\0"), false, false),
+        (text(b"MZ"), false, false),
+        (pe(usize::try_from(u32::MAX).expect("64 bits")), false, false),
+        (b"MZ".to_vec(), false, false),
+        (b"\xca\xfe\xba\xbe".to_vec(), false, false),
+    ];
+    for (file, recognised, native) in cases {
+        let found = (Executable::recognises(&file), Executable::is_native(&file));
+        assert_eq!(found, (recognised, native), "{:?}", &file[..file.len().min(8)]);
+    }
 }

@@ -64,7 +64,7 @@ impl Hashing {
     pub(super) fn of(path: &[u8], first: &[u8]) -> Option<Self> {
         let interpreter = match first.strip_prefix(b"#!") {
             Some(line) => Some(interpreter(line)?),
-            None if Executable::recognises(first) => None,
+            None if Executable::is_native(first) => None,
             None => return None,
         };
         let of_system = SYSTEM_FOLDERS.iter().any(|folder| path.starts_with(folder));
@@ -104,7 +104,8 @@ mod tests {
 
     #[test]
     fn programs_are_told_by_their_first_bytes() {
-        let cases: [(&[u8], Option<Option<&str>>); 8] = [
+        let cases: [(&[u8], Option<Option<&str>>); 9] = [
+            (b"\xcf\xfa\xed\xfe\x07\0\0\x01", None),
             (b"\x7fELF\x02", Some(None)),
             (b"#!/bin/sh -e\nexit", Some(Some("/bin/sh"))),
             (b"#! /usr/bin/env python3\n", Some(Some("/usr/bin/env"))),
