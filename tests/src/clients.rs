@@ -83,8 +83,21 @@ impl Outcome {
 /// # Panics
 /// When it cannot be started.
 pub fn run(program: &Path, arguments: &[&str], configure: impl FnOnce(&mut Command)) -> Outcome {
+    run_within(120, program, arguments, configure)
+}
+
+/// The same under another limit: installing from a mirror takes as long as the mirror.
+///
+/// # Panics
+/// When it cannot be started.
+pub fn run_within(
+    seconds: u32,
+    program: &Path,
+    arguments: &[&str],
+    configure: impl FnOnce(&mut Command),
+) -> Outcome {
     let mut command = Command::new("timeout");
-    command.args(["--kill-after=5", "120"]).arg(program).args(arguments);
+    command.args(["--kill-after=5", &seconds.to_string()]).arg(program).args(arguments);
     configure(&mut command);
     let output = command.output().unwrap_or_else(|error| panic!("{}: {error}", program.display()));
     Outcome::new(&output)

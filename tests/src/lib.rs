@@ -3,7 +3,10 @@
 
 pub mod check_folder;
 pub mod clients;
+pub mod debian_root;
 pub mod docker_engine;
 pub mod http;
 pub mod image_builder;
+pub mod inventory;
+pub mod language_roots;
 pub mod test_gateway;
