@@ -31,6 +31,7 @@ mod real_languages;
 mod real_rpm;
 mod receipts_at_doors;
 mod register;
+mod side_by_side;
 mod trust_life;
 mod trust_roots;
 mod verify_explain;
