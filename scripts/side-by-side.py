@@ -37,8 +37,9 @@ NO_ADVISORIES = '{ "distroversion": "v3.20", "reponame": "main", "packages": [] 
 
 CAUSES = {
     "archive-member": "in a packed archive, which the other does not open, or not in a file of this kind",
-    "binary-of-package": "a program that a package of the distribution installed, and is known as",
+    "classifier": "a program that tells its version, in a way for which the other has no rule",
     "configuration": "in the image's configuration or its history, which the other is not shown",
+    "foreign-kind": "of a kind that the other does not list of an image",
     "guess": "a word like `key` and something random behind it; which secret it would be, nobody says",
     "no-version": "a program that tells no version of itself: nothing could be matched",
     "not-installed": "a package.json that is no installed package's: the application's own, a test's, a part's",
@@ -134,8 +135,8 @@ def package_cause(key, paths, peer_only):
         return "no-version"
     if peer_only and kind == "npm" and paths and not any(INSTALLED.search(path) for path in paths):
         return "not-installed"
-    if peer_only and kind == "binary":
-        return "binary-of-package"
+    if not peer_only:
+        return {"binary": "classifier", "hex": "foreign-kind"}.get(kind, "unexplained")
     return "unexplained"
 
 

@@ -11,7 +11,7 @@ use tests::language_roots;
 use tests::test_gateway::{portcullis, workspace};
 
 /// Why a package that syft alone lists is none, as `scripts/side-by-side.py` explains each.
-const NO_PACKAGE: [&str; 3] = ["binary-of-package", "no-version", "not-installed"];
+const NO_PACKAGE: [&str; 2] = ["no-version", "not-installed"];
 /// Why a secret that others alone report is none.
 const NO_SECRET: [&str; 3] = ["protected", "session-token", "wrong-checksum"];
 
