@@ -23,9 +23,7 @@ fn install(test: &str, program: &Path, arguments: &[&str], folder: &Path) -> Opt
     if outcome.code == 0 {
         return Some(outcome);
     }
-    let lines = outcome.shown.lines().map(str::trim).filter(|line| !line.is_empty());
-    let told = lines.last().unwrap_or("it printed nothing");
-    skip(test, &format!("{} could not install: {told}", program.display()));
+    skip(test, &format!("{} could not install: {}", program.display(), outcome.last_line()));
     None
 }
 

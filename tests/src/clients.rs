@@ -54,6 +54,12 @@ impl Outcome {
         Self { code: output.status.code().unwrap_or(-1), stdout, shown }
     }
 
+    /// The last line that it printed: why it failed, mostly.
+    pub fn last_line(&self) -> &str {
+        let mut lines = self.shown.lines().rev().map(str::trim);
+        lines.find(|line| !line.is_empty()).unwrap_or("it printed nothing")
+    }
+
     /// Asserts success.
     ///
     /// # Panics

@@ -116,8 +116,7 @@ fn made(outcome: &Outcome, tool: &str, archive: &Path) -> Made {
     if outcome.code == 0 && whole {
         return Ok(archive.to_owned());
     }
-    let lines = outcome.shown.lines().map(str::trim).filter(|line| !line.is_empty());
-    Err(format!("{tool} made no root: {}", lines.last().unwrap_or("it printed nothing")))
+    Err(format!("{tool} made no root: {}", outcome.last_line()))
 }
 
 fn is_root() -> bool {

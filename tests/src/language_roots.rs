@@ -105,6 +105,5 @@ fn install(client: &str, arguments: &[&str], folder: &Path) -> Result<(), String
     if outcome.code == 0 {
         return Ok(());
     }
-    let lines = outcome.shown.lines().map(str::trim).filter(|line| !line.is_empty());
-    Err(format!("{client} could not install: {}", lines.last().unwrap_or("it printed nothing")))
+    Err(format!("{client} could not install: {}", outcome.last_line()))
 }
