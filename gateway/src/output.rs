@@ -2,6 +2,7 @@
 
 pub mod base;
 mod cyclonedx;
+mod danger;
 pub mod diff;
 mod effective;
 pub mod explain;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tests::check_folder::{CheckFolder, POLICY};
 use tests::image_builder::{Archive, Compression, ImageBuilder};
 
@@ -127,4 +127,115 @@ fn spdx_3_keeps_the_rules_of_its_model() {
     let [vulnerability] = of_type("security_Vulnerability")[..] else { panic!("one vulnerability") };
     assert_eq!(vulnerability["externalIdentifier"][0]["externalIdentifierType"], "cve");
     assert_eq!(vulnerability["externalIdentifier"][0]["identifier"], "CVE-2026-9001");
+}
+
+const KEV: &str = r#"{
+  "title": "CISA Catalog of Known Exploited Vulnerabilities", "catalogVersion": "2026.01.31", "dateReleased": "2026-01-31T00:00:00Z", "count": 1,
+  "vulnerabilities": [{ "cveID": "CVE-2026-9001", "dateAdded": "2026-01-30", "knownRansomwareCampaignUse": "Known" }]
+}"#;
+const EPSS: &str = "#model_version:v2025.03.14,score_date:2026-02-01T00:00:00+0000\ncve,epss,percentile\nCVE-2026-9001,0.94,0.999\n";
+
+/// The same image judged with and without what is known about attacks.
+fn vulnerable(feeds: &[(&str, &str)]) -> CheckFolder {
+    let folder = CheckFolder::new(POLICY, feeds);
+    let system = Archive::new().alpine("3.20", &[("badlib", "1.2.3-r0"), ("good", "1-r0")]);
+    folder.image("image", ImageBuilder::new().layer(system.layer(Compression::Plain), "ADD root /"));
+    folder
+}
+
+fn form(folder: &CheckFolder, output: &str) -> String {
+    folder.check("oci:image", &["--output", output]).stdout
+}
+
+#[test]
+fn what_is_exploited_stands_where_each_format_has_a_place() {
+    let folder = vulnerable(&[("alpine.json", SECDB), ("kev.json", KEV), ("epss.csv", EPSS)]);
+    let json = |output: &str| -> Value { serde_json::from_str(&form(&folder, output)).expect("JSON") };
+
+    let sarif = json("sarif");
+    let rules = sarif["runs"][0]["tool"]["driver"]["rules"].as_array().expect("rules");
+    let rule = rules.iter().find(|rule| rule["id"] == "CVE-2026-9001").expect("a rule of the vulnerability");
+    let expected = json!({
+        "tags": ["security", "vulnerability", "known-exploited", "ransomware"],
+        "security-severity": "8.0",
+        "exploitedSince": "2026-01-30",
+        "epss": {"probability": 0.94, "percentile": 0.999},
+    });
+    assert_eq!(rule["properties"], expected);
+
+    let document = json("cyclonedx");
+    let vulnerability = &document["vulnerabilities"][0];
+    let properties: Vec<String> = vulnerability["properties"]
+        .as_array()
+        .expect("properties")
+        .iter()
+        .map(|it| format!("{}={}", it["name"].as_str().expect("text"), it["value"].as_str().expect("text")))
+        .collect();
+    assert_eq!(
+        properties,
+        [
+            "portcullis:exploited:since=2026-01-30",
+            "portcullis:exploited:ransomware=true",
+            "portcullis:exploited:catalogue=https://www.cisa.gov/known-exploited-vulnerabilities-catalog",
+            "portcullis:epss:probability=0.94",
+            "portcullis:epss:percentile=0.999",
+        ]
+    );
+    let ratings = vulnerability["ratings"].as_array().expect("ratings");
+    assert_eq!(ratings.len(), 2, "{ratings:?}");
+    assert_eq!(ratings[1]["source"]["name"], "EPSS");
+    assert_eq!((&ratings[1]["score"], &ratings[1]["method"]), (&json!(0.94), &json!("other")));
+
+    let gitlab = json("gitlab");
+    let details = &gitlab["vulnerabilities"][0]["details"];
+    for (key, kind, value) in [
+        ("known_exploited_since", "text", json!("2026-01-30")),
+        ("known_ransomware", "value", json!(true)),
+        ("epss_probability", "value", json!(0.94)),
+        ("epss_percentile", "value", json!(0.999)),
+    ] {
+        assert_eq!((&details[key]["type"], &details[key]["value"]), (&json!(kind), &value), "{key}");
+        assert!(details[key]["name"].is_string(), "the schema asks for a name");
+    }
+
+    let spdx = json("spdx3");
+    let graph = spdx["@graph"].as_array().expect("a graph");
+    let one = |kind: &str| {
+        let found: Vec<&Value> = graph.iter().filter(|it| it["type"] == kind).collect();
+        let [one] = found[..] else { panic!("one {kind}: {found:?}") };
+        assert_eq!(one["relationshipType"], "hasAssessmentFor");
+        let ends = one["to"].as_array().expect("a list");
+        for end in ends.iter().chain([&one["from"]]) {
+            assert!(graph.iter().any(|it| it["spdxId"] == *end), "{end} is nowhere");
+        }
+        one
+    };
+    let exploited = one("security_ExploitCatalogVulnAssessmentRelationship");
+    assert_eq!(exploited["security_catalogType"], "kev");
+    assert_eq!(exploited["security_exploited"], true);
+    assert_eq!(exploited["security_publishedTime"], "2026-01-30T00:00:00Z");
+    let epss = one("security_EpssVulnAssessmentRelationship");
+    assert_eq!(
+        (&epss["security_probability"], &epss["security_percentile"]),
+        (&json!("0.94"), &json!("0.999"))
+    );
+    assert_eq!(epss["security_publishedTime"], "2026-02-01T00:00:00Z");
+
+    let page = form(&folder, "html");
+    for word in ["since 2026-01-30, by ransomware", "<td class=\"number\">0.94</td>", "1 of them"] {
+        assert!(page.contains(word), "{word} is missing");
+    }
+}
+
+#[test]
+fn without_a_catalogue_no_form_says_that_nothing_is_exploited() {
+    let folder = vulnerable(&[("alpine.json", SECDB)]);
+    for output in ["sarif", "cyclonedx", "gitlab", "spdx3"] {
+        let text = form(&folder, output);
+        assert!(text.contains("CVE-2026-9001"), "{output}");
+        for word in ["xploited", "epss", "EPSS", "ExploitCatalog"] {
+            assert!(!text.contains(word), "{output} has {word}: {text}");
+        }
+    }
+    assert!(form(&folder, "html").contains("not known: the advisories hold no catalogue"));
 }

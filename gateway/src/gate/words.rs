@@ -1,4 +1,4 @@
-//! Text from outside, made safe to print in somebody's terminal.
+//! Words for people: text from outside, made safe to print in somebody's terminal, and days.
 
 /// `text` without control or bidirectional characters, which could rewrite a terminal line so that a refusal reads as
 /// an approval, and cut after `characters_max`.
@@ -14,6 +14,11 @@ pub fn printable(text: &str, characters_max: usize) -> String {
         printable.push(if hides { ' ' } else { character });
     }
     printable
+}
+
+/// The day of a moment in seconds since 1970, in UTC: `2026-01-31`.
+pub fn day(seconds: i64) -> String {
+    jiff::Timestamp::from_second(seconds).unwrap_or_default().strftime("%Y-%m-%d").to_string()
 }
 
 #[cfg(test)]

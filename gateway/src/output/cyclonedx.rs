@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use scanner::finding::{Finding, Severity};
+use scanner::finding::{Cvss, Finding, Severity};
 use serde_json::{Value, json};
 
+use super::danger::{EPSS, KEV};
 use super::inventory::{Component, components, document_uuid, hides_packages, image_name, moment};
 use super::{CheckReport, RenderError};
+use crate::gate::words::day;
 
 pub(super) fn render(report: &CheckReport) -> Result<String, RenderError> {
     let components = components(report);
@@ -120,22 +122,30 @@ fn vulnerabilities(report: &CheckReport, components: &[Component<'_>]) -> Vec<Va
                 it.scan == *number && !it.found.owned && it.found.package == finding.package
             };
             affects.extend(components.iter().filter(is_meant).map(|it| it.reference.as_str()));
-            ratings.insert((finding.source.as_str(), severity(finding.severity)));
+            let rated_by = finding.risk.severity_source.as_deref().unwrap_or(&finding.source);
+            ratings.insert((rated_by, severity(finding.severity), finding.risk.cvss.as_ref()));
             let package = &finding.package.name;
             fixes.extend(
                 finding.fixed_version.as_ref().map(|fixed| format!("update {package} to {fixed} or later")),
             );
         }
-        let source = ratings.iter().next().map_or("unknown", |(source, _)| source);
+        let source = findings.iter().map(|(_, finding)| finding.source.as_str()).min().unwrap_or("unknown");
+        let mut ratings: Vec<Value> =
+            ratings.into_iter().map(|(source, severity, cvss)| rating(source, severity, cvss)).collect();
+        let (predicted, properties) = danger(&findings);
+        ratings.extend(predicted);
         let mut vulnerability = json!({
             "bom-ref": format!("vulnerability-{id}"),
             "id": id,
             "source": {"name": source},
-            "ratings": ratings.iter().map(|(source, severity)| json!({"source": {"name": source}, "severity": severity})).collect::<Vec<_>>(),
+            "ratings": ratings,
             "affects": affects.iter().map(|reference| json!({"ref": reference})).collect::<Vec<_>>(),
         });
         if let Some(summary) = findings.iter().find_map(|(_, finding)| finding.summary.as_ref()) {
             vulnerability["description"] = json!(summary);
+        }
+        if !properties.is_empty() {
+            vulnerability["properties"] = json!(properties);
         }
         if !fixes.is_empty() {
             vulnerability["recommendation"] = json!(fixes.into_iter().collect::<Vec<_>>().join("; "));
@@ -143,6 +153,49 @@ fn vulnerabilities(report: &CheckReport, components: &[Component<'_>]) -> Vec<Va
         vulnerabilities.push(vulnerability);
     }
     vulnerabilities
+}
+
+fn rating(source: &str, severity: &str, cvss: Option<&Cvss>) -> Value {
+    let mut rating = json!({"source": {"name": source}, "severity": severity});
+    if let Some(Cvss { score, vector }) = cvss {
+        let method = match vector.split('/').next() {
+            Some("CVSS:3.0") => "CVSSv3",
+            Some("CVSS:3.1") => "CVSSv31",
+            Some("CVSS:4.0") => "CVSSv4",
+            _ => "CVSSv2",
+        };
+        rating["score"] = json!(score);
+        rating["method"] = json!(method);
+        rating["vector"] = json!(vector);
+    }
+    rating
+}
+
+/// The prediction, which is a rating, and what the format has properties for alone. All findings of a problem say the same.
+fn danger(findings: &[(usize, &Finding)]) -> (Option<Value>, Vec<Value>) {
+    let mut properties = Vec::new();
+    let mut add = |name: &str, value: String| {
+        properties.push(json!({"name": format!("portcullis:{name}"), "value": value}))
+    };
+    if let Some(exploited) = findings.iter().find_map(|(_, finding)| finding.risk.exploited) {
+        add("exploited:since", day(exploited.since));
+        add("exploited:ransomware", exploited.ransomware.to_string());
+        add("exploited:catalogue", KEV.to_owned());
+    }
+    let epss = findings.iter().find_map(|(_, finding)| finding.risk.epss);
+    if let Some(epss) = epss {
+        add("epss:probability", epss.probability.to_string());
+        add("epss:percentile", epss.percentile.to_string());
+    }
+    let rating = epss.map(|epss| {
+        json!({
+            "source": {"name": "EPSS", "url": EPSS},
+            "score": epss.probability,
+            "method": "other",
+            "justification": format!("probability of use within thirty days; percentile {}", epss.percentile),
+        })
+    });
+    (rating, properties)
 }
 
 fn severity(severity: Severity) -> &'static str {

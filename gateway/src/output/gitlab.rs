@@ -1,12 +1,13 @@
 //! GitLab's container-scanning report, schema 15: every vulnerability that was found, refused or not.
 
 use scanner::finding::{Finding, Severity};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use super::danger::{EPSS, KEV};
 use super::inventory::moment;
 use super::{CheckReport, PlatformScan, RenderError};
 use crate::digest::Digest;
-use crate::gate::words::printable;
+use crate::gate::words::{day, printable};
 
 pub(super) fn render(report: &CheckReport) -> Result<String, RenderError> {
     let tag = report.tag.as_deref().unwrap_or("latest");
@@ -80,7 +81,7 @@ fn vulnerability(image: &str, scan: &PlatformScan, finding: &Finding) -> Value {
     let names = std::iter::once(&finding.id).chain(&finding.aliases);
     let identifiers: Vec<Value> =
         names.map(|name| json!({"type": identifier(name), "name": name, "value": name})).collect();
-    json!({
+    let mut vulnerability = json!({
         "id": Digest::sha256_of(key.as_bytes()).hex(),
         "name": format!("{} in {} {}", finding.id, package.name, package.version),
         "description": finding.summary.as_deref().unwrap_or(&finding.id),
@@ -92,7 +93,50 @@ fn vulnerability(image: &str, scan: &PlatformScan, finding: &Finding) -> Value {
             "operating_system": system,
             "image": image,
         },
-    })
+    });
+    let details = details(finding);
+    if !details.is_empty() {
+        vulnerability["details"] = Value::Object(details);
+    }
+    let links: Vec<Value> = [finding.risk.exploited.map(|_| KEV), finding.risk.epss.map(|_| EPSS)]
+        .into_iter()
+        .flatten()
+        .map(|url| json!({"url": url}))
+        .collect();
+    if !links.is_empty() {
+        vulnerability["links"] = json!(links);
+    }
+    vulnerability
+}
+
+/// What the format has no key of its own for; pages show each with its name.
+fn details(finding: &Finding) -> Map<String, Value> {
+    let mut details = Map::new();
+    let mut add = |key: &str, kind: &str, name: &str, value: Value| {
+        details.insert(key.to_owned(), json!({"type": kind, "name": name, "value": value}));
+    };
+    let risk = &finding.risk;
+    if let Some(exploited) = risk.exploited {
+        add(
+            "known_exploited_since",
+            "text",
+            "Known to be used in attacks since",
+            json!(day(exploited.since)),
+        );
+        add("known_ransomware", "value", "Used by ransomware", json!(exploited.ransomware));
+    }
+    if let Some(epss) = risk.epss {
+        add("epss_probability", "value", "EPSS probability", json!(epss.probability));
+        add("epss_percentile", "value", "EPSS percentile", json!(epss.percentile));
+    }
+    if let Some(cvss) = &risk.cvss {
+        add("cvss_score", "value", "CVSS score", json!(cvss.score));
+        add("cvss_vector", "text", "CVSS vector", json!(cvss.vector));
+    }
+    if let Some(source) = &risk.severity_source {
+        add("severity_source", "text", "Rated by", json!(source));
+    }
+    details
 }
 
 fn identifier(name: &str) -> &'static str {

@@ -6,7 +6,7 @@ mod style;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use scanner::finding::{Finding, Severity};
+use scanner::finding::{Exploited, Finding, Severity};
 use scanner::image::{Effectiveness, Hint};
 use scanner::report::{LayerSummary, ScanReport};
 
@@ -14,7 +14,7 @@ use super::base::BaseReport;
 use super::{CheckReport, PlatformScan, Word};
 use crate::gate::policy::format_bytes;
 use crate::gate::verdict::{LayerReference, Reason};
-use crate::gate::words::printable;
+use crate::gate::words::{day, printable};
 
 /// Longest text from the image in one place, in characters.
 const TEXT_MAX: usize = 400;
@@ -113,6 +113,7 @@ fn platform(page: &mut Page, scan: &PlatformScan) {
         ("system", Some(system.unwrap_or_else(|| "no known distribution".to_owned()))),
         ("packages", Some(report.packages.len().to_string())),
         ("vulnerabilities", Some(severities(&report.findings))),
+        ("known exploited", exploited(report)),
         ("secrets", Some(report.secrets.len().to_string())),
         ("base", scan.base.as_ref().map(base)),
         ("advisories", report.advisories.as_ref().map(|revision| revision.digest.clone())),
@@ -166,23 +167,39 @@ fn severities(findings: &[Finding]) -> String {
     told.join(", ")
 }
 
+/// How many are used in attacks. Without a catalogue nobody knows, which is not "none".
+fn exploited(report: &ScanReport) -> Option<String> {
+    let revision = report.advisories.as_ref()?;
+    let count = report.findings.iter().filter(|finding| finding.risk.exploited.is_some()).count();
+    Some(match revision.exploited {
+        Some(_) => format!("{count} of them"),
+        None => "not known: the advisories hold no catalogue of what is exploited".to_owned(),
+    })
+}
+
 fn findings(page: &mut Page, findings: &[Finding]) {
     if findings.is_empty() {
         return;
     }
     page.line("h3", "Vulnerabilities", "");
-    page.table(&["severity", "name", "package", "fixed in", "layer", "summary"], |page| {
-        for finding in findings {
-            page.open("tr", "");
-            page.severity(Some(finding.severity));
-            page.line("td", &finding.id, "mono word");
-            page.line("td", &format!("{} {}", finding.package.name, finding.package.version), "mono");
-            page.line("td", finding.fixed_version.as_deref().unwrap_or("not yet"), "mono");
-            page.line("td", &finding.layer.to_string(), "number");
-            page.line("td", finding.summary.as_deref().unwrap_or_default(), "");
-            page.close("tr");
-        }
-    });
+    page.table(
+        &["severity", "name", "package", "fixed in", "layer", "exploited", "EPSS", "summary"],
+        |page| {
+            for finding in findings {
+                page.open("tr", "");
+                page.severity(Some(finding.severity));
+                page.line("td", &finding.id, "mono word");
+                page.line("td", &format!("{} {}", finding.package.name, finding.package.version), "mono");
+                page.line("td", finding.fixed_version.as_deref().unwrap_or("not yet"), "mono");
+                page.line("td", &finding.layer.to_string(), "number");
+                page.exploited(finding.risk.exploited);
+                let epss = finding.risk.epss.map(|epss| epss.probability.to_string());
+                page.line("td", &epss.unwrap_or_default(), "number");
+                page.line("td", finding.summary.as_deref().unwrap_or_default(), "");
+                page.close("tr");
+            }
+        },
+    );
 }
 
 fn secrets(page: &mut Page, report: &ScanReport) {
@@ -383,6 +400,15 @@ impl Page {
                 Severity::Unknown => "chip unrated",
             };
             self.line("span", word(severity), class);
+        }
+        self.close("td");
+    }
+
+    fn exploited(&mut self, exploited: Option<Exploited>) {
+        self.open("td", "");
+        if let Some(Exploited { since, ransomware }) = exploited {
+            let by = if ransomware { ", by ransomware" } else { "" };
+            self.line("span", &format!("since {}{by}", day(since)), "chip critical");
         }
         self.close("td");
     }

@@ -70,6 +70,12 @@ pub(super) fn document_uuid(kind: &str, report: &CheckReport) -> Result<String, 
     Ok(format!("{}-{}-8{}-a{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..32]))
 }
 
+/// `2026-01-31T00:00:00Z`.
+pub(super) fn utc(seconds: i64) -> String {
+    let moment = jiff::Timestamp::from_second(seconds).unwrap_or_default();
+    moment.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
 /// `2026-01-31T00:00:00`, without its zone, which is UTC; the epoch when nothing was given.
 pub(super) fn moment(report: &CheckReport) -> String {
     let stamp = jiff::Timestamp::from_second(report.stamped_at.unwrap_or(0)).unwrap_or_default();

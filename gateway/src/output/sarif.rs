@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use scanner::finding::Severity;
+use scanner::finding::Risk;
 use serde_json::{Value, json};
 
+use super::danger::{risks, sortable};
 use super::{CheckReport, RenderError};
 use crate::digest::Digest;
 use crate::gate::verdict::Reason;
@@ -17,9 +18,13 @@ pub(super) fn render(report: &CheckReport) -> Result<String, RenderError> {
     let denied = report.reasons.iter().map(|reason| (reason, "error"));
     let told: Vec<(&Reason, &str)> =
         denied.chain(report.warnings.iter().map(|reason| (reason, "warning"))).collect();
+    // As reasons name what was found.
+    let risks: BTreeMap<String, &Risk> =
+        risks(report).into_iter().map(|(id, risk)| (printable(id, 60), risk)).collect();
+    let risk = |reason: &Reason| reason.finding.as_ref().and_then(|id| risks.get(id)).copied();
     let mut rules: BTreeMap<String, Value> = BTreeMap::new();
     for (reason, _) in &told {
-        rules.entry(rule_id(reason)).or_insert_with(|| rule(reason));
+        rules.entry(rule_id(reason)).or_insert_with(|| rule(reason, risk(reason)));
     }
     let order: BTreeMap<&String, usize> = rules.keys().enumerate().map(|(index, id)| (id, index)).collect();
     let results: Vec<Value> = told
@@ -74,24 +79,33 @@ fn rule_id(reason: &Reason) -> String {
     }
 }
 
-fn rule(reason: &Reason) -> Value {
+fn rule(reason: &Reason, risk: Option<&Risk>) -> Value {
     let id = rule_id(reason);
+    let mut tags = vec!["security", &reason.check];
+    if reason.exploited_since.is_some() {
+        tags.push("known-exploited");
+    }
+    if risk.and_then(|risk| risk.exploited).is_some_and(|exploited| exploited.ransomware) {
+        tags.push("ransomware");
+    }
     let mut rule = json!({
         "id": &id,
         "name": &reason.check,
         "shortDescription": {"text": &id},
-        "properties": {"tags": ["security", &reason.check]},
+        "properties": {"tags": tags},
     });
     if let Some(severity) = reason.severity {
-        // The middle of each band of CVSS; pages sort by this number.
-        let score = match severity {
-            Severity::Critical => "9.5",
-            Severity::High => "8.0",
-            Severity::Medium => "5.5",
-            Severity::Low => "2.0",
-            Severity::Negligible | Severity::Unknown => "0.0",
-        };
-        rule["properties"]["security-severity"] = json!(score);
+        let cvss = risk.and_then(|risk| risk.cvss.as_ref());
+        rule["properties"]["security-severity"] = json!(sortable(severity, cvss));
+    }
+    if let Some(cvss) = risk.and_then(|risk| risk.cvss.as_ref()) {
+        rule["properties"]["cvss"] = json!(cvss);
+    }
+    if let Some(since) = &reason.exploited_since {
+        rule["properties"]["exploitedSince"] = json!(since);
+    }
+    if let Some(epss) = risk.and_then(|risk| risk.epss) {
+        rule["properties"]["epss"] = json!(epss);
     }
     rule
 }

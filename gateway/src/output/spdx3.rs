@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use scanner::finding::Finding;
+use scanner::finding::{Epss, Finding};
 use serde_json::{Value, json};
 
-use super::inventory::{Component, components, document_uuid, hides_packages, image_name, moment};
+use super::danger::KEV;
+use super::inventory::{Component, components, document_uuid, hides_packages, image_name, moment, utc};
 use super::{CheckReport, RenderError};
 use crate::digest::Digest;
 
@@ -196,7 +197,51 @@ fn vulnerabilities(graph: &mut Graph, report: &CheckReport, components: &[Compon
         }
         graph.add(&id(finding), "security_Vulnerability", vulnerability);
     }
+    let mut packages_of: BTreeMap<&String, Vec<String>> = BTreeMap::new();
+    for (package, vulnerabilities) in &of_package {
+        for vulnerability in vulnerabilities {
+            packages_of.entry(vulnerability).or_default().push(graph.id(package));
+        }
+    }
+    for finding in known.values() {
+        let id = id(finding);
+        if let Some(packages) = packages_of.get(&id) {
+            assessments(graph, report, finding, &id, packages);
+        }
+    }
     for (package, vulnerabilities) in &of_package {
         graph.relate(package, "hasAssociatedVulnerability", vulnerabilities, "noAssertion");
+    }
+}
+
+/// Exploited or not, and how likely to be: one relationship each, from the vulnerability to every package that has it
+/// (SPDX 3.0.1 §Security.ExploitCatalogVulnAssessmentRelationship, §Security.EpssVulnAssessmentRelationship).
+fn assessments(graph: &mut Graph, report: &CheckReport, finding: &Finding, id: &str, packages: &[String]) {
+    let relationship =
+        |graph: &Graph| json!({"from": graph.id(id), "to": packages, "relationshipType": "hasAssessmentFor"});
+    if let Some(exploited) = finding.risk.exploited {
+        let mut assessment = relationship(graph);
+        assessment["security_catalogType"] = json!("kev");
+        assessment["security_exploited"] = json!(true);
+        assessment["security_locator"] = json!(KEV);
+        assessment["security_publishedTime"] = json!(utc(exploited.since));
+        if exploited.ransomware {
+            assessment["comment"] = json!("campaigns of ransomware are known to use it");
+        }
+        graph.add(
+            &format!("{id}-exploited"),
+            "security_ExploitCatalogVulnAssessmentRelationship",
+            assessment,
+        );
+    }
+    let scored = report.scans.iter().find_map(|scan| scan.scan.advisories.as_ref()?.scored);
+    // The format wants the day of a prediction, and without one there is no place for it.
+    if let (Some(Epss { probability, percentile }), Some(scored)) = (finding.risk.epss, scored) {
+        let mut assessment = relationship(graph);
+        // Decimals are texts there, so that no reader rounds them.
+        assessment["security_probability"] = json!(probability.to_string());
+        assessment["security_percentile"] = json!(percentile.to_string());
+        assessment["security_publishedTime"] = json!(utc(scored));
+        graph.add(&format!("{id}-epss"), "security_EpssVulnAssessmentRelationship", assessment);
     }
 }
