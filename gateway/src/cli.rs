@@ -13,6 +13,7 @@ pub mod demo;
 pub mod diff;
 pub mod docker_plugin;
 mod image_input;
+pub mod images;
 pub mod keys;
 pub mod log;
 pub mod notary;
@@ -68,6 +69,7 @@ enum Command {
     Demo(demo::Args),
     Diff(diff::Args),
     DockerPlugin(docker_plugin::Args),
+    Images(images::Args),
     Keys(keys::Args),
     Log(log::Args),
     Notary(notary::Args),
@@ -111,6 +113,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::run(args),
         Command::Diff(args) => diff::run(&args),
         Command::DockerPlugin(args) => docker_plugin::run(args),
+        Command::Images(args) => images::run(&args),
         Command::Keys(args) => keys::run(args),
         Command::Log(args) => log::run(args),
         Command::Notary(args) => notary::run(args),

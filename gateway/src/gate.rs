@@ -16,6 +16,7 @@ mod checks;
 pub mod condition;
 pub mod evidence;
 pub mod explain;
+pub mod growth;
 pub mod policy;
 pub mod verdict;
 pub mod vex;

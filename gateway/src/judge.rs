@@ -6,6 +6,7 @@ mod evidence;
 pub(crate) mod inventories;
 mod log;
 mod notary;
+mod previous;
 mod pull;
 mod receipts;
 mod refused;
@@ -263,8 +264,11 @@ impl Judge {
         let first_tag = push.tags.first().cloned();
         tokio::task::spawn_blocking(move || {
             judge.records.read(|connection| {
-                staging::check_complete(connection, &push.repository, &push.manifest)?;
-                judge.evidence(connection, &push.repository, &push.digest, &push.manifest, &basis)
+                let Push { repository, digest, manifest, tags, .. } = &*push;
+                staging::check_complete(connection, repository, manifest)?;
+                let evidence = judge.evidence(connection, repository, digest, manifest, &basis)?;
+                let previous = judge.previous(connection, repository, &evidence, tags, &basis)?;
+                Ok(Evidence { previous, ..evidence })
             })
         })
         .await?
@@ -376,7 +380,7 @@ impl Judge {
             let row = self.records.read(|connection| manifests::find(connection, repository, digest))?;
             let Some(row) = row.filter(|row| row.state == State::Staged) else { return Ok(()) };
             let basis = self.basis();
-            let evidence = self.weigh(repository, &row, &basis).await?;
+            let evidence = self.weigh_staged(repository, &row, &basis).await?;
             let verdict = decide(Checkpoint::Release, &evidence, &basis.policy);
             self.count(Checkpoint::Release, denial_of(&verdict));
             let asked = Asked { caller, checkpoint: Checkpoint::Release };
@@ -443,6 +447,26 @@ impl Judge {
                 let manifest = judge.stored_manifest(connection, &digest, &media_type)?;
                 judge.evidence(connection, &repository, &digest, &manifest, &basis)
             })
+        })
+        .await?
+    }
+
+    /// The same of what is not released yet, with the release whose place it would take.
+    async fn weigh_staged(
+        self: &Arc<Self>,
+        repository: &str,
+        row: &ManifestRow,
+        basis: &Basis,
+    ) -> Result<Evidence, JudgeError> {
+        let evidence = self.weigh(repository, row, basis).await?;
+        let _turn = self.weighing.acquire().await;
+        let (judge, repository, basis) = (Arc::clone(self), repository.to_owned(), basis.clone());
+        tokio::task::spawn_blocking(move || {
+            let previous = judge.records.read(|connection| {
+                let tags = manifests::staged_tags(connection, &repository, &evidence.digest)?;
+                judge.previous(connection, &repository, &evidence, &tags, &basis)
+            })?;
+            Ok(Evidence { previous, ..evidence })
         })
         .await?
     }

@@ -30,6 +30,7 @@ mod rounds;
 pub mod server;
 pub mod source;
 pub mod staging;
+pub mod stored_images;
 pub mod telemetry;
 #[cfg(test)]
 mod test_data;

@@ -24,6 +24,7 @@ use serde::Serialize;
 use base::BaseReport;
 
 use crate::gate::Checkpoint;
+use crate::gate::growth::Growth;
 use crate::gate::verdict::{Denial, Reason};
 
 /// Names the JSON form; a change that a reader could notice raises the number.
@@ -90,6 +91,8 @@ pub struct PlatformScan {
     pub effectiveness: Option<Effectiveness>,
     /// The approved base that it begins with, if any.
     pub base: Option<BaseReport>,
+    /// What changed since the release that `--previous` names.
+    pub growth: Option<Growth>,
 }
 
 /// Output forms.

@@ -165,3 +165,63 @@ fn planted_bloat_is_found_to_the_byte() {
         assert_eq!(bytes_of(kind), bytes, "{kind}: {told:#}");
     }
 }
+
+/// Two releases and a folder with the files of the first.
+fn releases() -> CheckFolder {
+    let policy = POLICY.trim_end().to_owned() + "\nimage = { max-growth = \"10%\" }\n";
+    let folder = CheckFolder::new(&policy, &[("alpine.json", SECDB)]);
+    let base = || {
+        layer(Archive::new().alpine("3.20", &[("a", "1-r0")]).file("opt/tool", 0o644, &content(1, 90_000)))
+    };
+    let app = |size| layer(Archive::new().file("app/data", 0o644, &content(2, size)));
+    let image =
+        |size| ImageBuilder::new().layer(base(), "ADD rootfs.tar /").layer(app(size), "COPY app /app");
+    folder.image("old", image(10_000));
+    folder.image("small", image(15_000));
+    folder.image("large", image(40_000));
+    std::fs::create_dir_all(folder.path().join("root/app")).expect("folders");
+    folder.write("root/app/data", &content(2, 10_000));
+    folder
+}
+
+#[test]
+fn growth_since_the_previous_release_is_told_and_limited() {
+    let folder = releases();
+    let fine = folder.check("oci:small", &["--previous", "oci:old"]).succeeded("within the budget");
+    assert!(fine.stdout.contains("growth      4.8 KiB more than the"), "{}", fine.shown);
+    assert!(!fine.stdout.contains("nothing says which release"), "{}", fine.shown);
+    let refused = folder.check("oci:large", &["--previous", "oci:old", "--layers"]);
+    assert_eq!(refused.code, 1, "{}", refused.shown);
+    for expected in ["layer 1: COPY app /app", "has grown by 29.2 KiB", "grown since oci:old"] {
+        assert!(refused.stdout.contains(expected), "{expected}: {}", refused.shown);
+    }
+    let told = folder.check("oci:large", &["--previous", "oci:old", "--output", "json"]);
+    let told: Value = serde_json::from_str(&told.stdout).expect("JSON");
+    let growth = &told["scans"][0]["growth"];
+    assert_eq!(growth["previous"], "oci:old");
+    assert_eq!(growth["packages"], json!({ "from": 1, "to": 1 }));
+    let from = growth["file_bytes"]["from"].as_u64().expect("bytes");
+    assert_eq!(growth["file_bytes"]["to"], from + 30_000);
+    assert_eq!(growth["shared_bytes"], from - 10_000, "the base layer");
+    let instruction = "COPY app /app";
+    assert_eq!(
+        growth["layers"],
+        json!([{ "index": 1, "instruction": instruction, "grown_bytes": 30_000, "is_new": false }])
+    );
+    // A folder has one layer and no compression: its files are compared all the same.
+    let folder_before = folder.check("oci:old", &["--previous", "dir:root"]);
+    assert_eq!(folder_before.code, 1, "{}", folder_before.shown);
+    assert!(folder_before.stdout.contains("since dir:root"), "{}", folder_before.shown);
+}
+
+#[test]
+fn a_limit_on_growth_that_nothing_is_measured_by_is_told() {
+    let folder = releases();
+    let unasked = folder.check("oci:large", &[]).succeeded("the first release");
+    assert!(unasked.stdout.contains("nothing says which release to compare with"), "{}", unasked.shown);
+    folder.write("list.json", br#"{"bomFormat":"CycloneDX","specVersion":"1.5","components":[]}"#);
+    let document = folder.check("oci:large", &["--previous", "sbom:list.json"]);
+    assert_eq!(document.code, 2, "{}", document.shown);
+    let absent = folder.check("oci:large", &["--previous", "oci:absent"]);
+    assert_eq!(absent.code, 3, "what cannot be read is no smaller release: {}", absent.shown);
+}

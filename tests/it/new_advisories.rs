@@ -68,6 +68,13 @@ fn an_image_that_is_now_known_to_be_bad_is_found_and_refused() {
     let told: serde_json::Value =
         serde_json::from_str(&gateway.command(&asked).succeeded("affected").stdout).expect("JSON");
     assert_eq!(told.as_array().map(Vec::len), Some(2), "{told}");
+    let told = gateway.command(&["images", "app", "--data-dir", "data", "--json"]).succeeded("images").stdout;
+    let told: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+    assert_eq!(told["images"].as_array().map(Vec::len), Some(2), "{told}");
+    assert!(told["images"][0]["bytes"].as_u64() > Some(0), "{told}");
+    let told = gateway.command(&["images", "--data-dir", "data"]).succeeded("images").stdout;
+    assert!(told.contains("app:good@sha256:") && told.contains("2 images name"), "{told}");
+    assert_eq!(gateway.command(&["images", "--data-dir", "nowhere"]).code, 2);
     let asked = ["affected", "CVE-1999-0001", "--data-dir", "data", "--advisories", "advisories.bin"];
     let told = gateway.command(&asked).succeeded("affected").stdout;
     assert!(told.starts_with("no stored image"), "{told}");

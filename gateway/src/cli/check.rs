@@ -1,5 +1,7 @@
 //! `portcullis check IMAGE --policy FILE`: the pipeline stage. Asks the same gate as the registry does, without a server.
 
+mod growth;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -68,6 +70,10 @@ pub struct Args {
     /// A newer base image, named as IMAGE is: tells which inherited vulnerabilities rebasing removes.
     #[arg(long, value_name = "IMAGE")]
     rebase_to: Option<Location>,
+    /// The release that the image follows, named as IMAGE is, `dir:` too: tells what grew, and the rule's `max-growth` is
+    /// asked.
+    #[arg(long, value_name = "IMAGE")]
+    previous: Option<Location>,
     /// How to print the answer.
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
@@ -158,12 +164,18 @@ fn check(args: &Args) -> anyhow::Result<Answer> {
     evidence.runtime.pinned = name.digest().is_some();
     evidence.signatures = signatures_of(&source, &policy, &evidence)?;
     evidence.attestations = attestations_of(&source, &policy, &evidence)?;
+    evidence.previous = args.previous.as_ref().map(|it| growth::previous(it, args)).transpose()?;
     let verdict = decide(checkpoint, &evidence, &policy);
     let explanations = match &args.explain {
         Some(query) => explanations(&image.loaded, advisories.as_ref(), query)?,
         None => Vec::new(),
     };
+    let grown = growth::of_each(&evidence);
     let mut report = report(args, &image, evidence, checkpoint, verdict, policy.digest());
+    match grown {
+        Some(grown) => report.scans.iter_mut().zip(grown).for_each(|(scan, growth)| scan.growth = growth),
+        None => growth::tell_unasked(&mut report, &policy),
+    }
     describe(&mut report, &image.loaded)?;
     find_bases(&mut report, &image.loaded, policy.bases());
     if let Some(newer) = &args.rebase_to {
@@ -366,6 +378,7 @@ fn scans(content: &Content, digest: Option<&str>) -> Vec<PlatformScan> {
         scan: Arc::clone(&facts.scan),
         effectiveness: None,
         base: None,
+        growth: None,
     };
     images(content).into_iter().map(scan).collect()
 }

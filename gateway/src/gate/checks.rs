@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use keys::revocation::Revocations;
 
 use super::Checkpoint;
-use super::evidence::{Content, Evidence, ImageFacts};
+use super::evidence::{Content, Evidence, ImageFacts, Previous};
 use super::policy::{ApprovedBase, Exception, Level, Rule, When};
 use super::verdict::{LayerReference, Reason};
 use super::vex::NamedPackage;
@@ -62,6 +62,7 @@ pub(super) struct ImageQuestion<'a> {
     bases: &'a [ApprovedBase],
     platform: Option<&'a str>,
     refused_since: &'a BTreeMap<String, i64>,
+    previous: Option<&'a Previous>,
 }
 
 impl ImageQuestion<'_> {
@@ -141,7 +142,7 @@ impl Check<'_> {
 }
 
 /// Asked of every runnable image at every checkpoint.
-const IMAGE_CHECKS: [ImageCheck; 18] = [
+const IMAGE_CHECKS: [ImageCheck; 19] = [
     integrity::contradictions,
     integrity::unreadable_layers,
     known_bad::programs,
@@ -156,6 +157,7 @@ const IMAGE_CHECKS: [ImageCheck; 18] = [
     base::base_image,
     base::registered,
     image::size,
+    image::growth,
     image::layers,
     image::waste,
     image::user,
@@ -210,7 +212,7 @@ fn image_question<'a>(
     platform: Option<&'a str>,
     facts: &'a ImageFacts,
 ) -> ImageQuestion<'a> {
-    let Evidence { as_of, refused_since, .. } = question.evidence;
+    let Evidence { as_of, refused_since, previous, .. } = question.evidence;
     ImageQuestion {
         rule: question.rule,
         as_of: *as_of,
@@ -218,6 +220,7 @@ fn image_question<'a>(
         bases: question.bases,
         platform,
         refused_since,
+        previous: previous.as_ref(),
     }
 }
 
@@ -237,7 +240,7 @@ pub(super) fn vulnerabilities(question: &Question<'_>) -> Vec<Objection> {
 
 /// The runnable images in question, each with its platform where an index names one. Attestations inside an index
 /// cannot run and are not among them.
-fn images(content: &Content) -> Vec<(Option<&str>, &ImageFacts)> {
+pub(super) fn images(content: &Content) -> Vec<(Option<&str>, &ImageFacts)> {
     match content {
         Content::Artifact { .. } | Content::Judged => Vec::new(),
         Content::Image(facts) => vec![(None, facts)],

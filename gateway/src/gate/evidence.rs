@@ -41,6 +41,8 @@ pub struct Evidence {
     /// Since when, as a released image, it is refused for a finding, by [`finding_key`]; seconds since 1970-01-01 UTC. Only
     /// gathered where the rule gives a grace.
     pub refused_since: BTreeMap<String, i64>,
+    /// The release whose place it is to take, as far as the rule limits growth; `None`: it is the first, or nobody said which.
+    pub previous: Option<Previous>,
     /// Where it stands; [`State::Unknown`] for doors that ask without a store.
     pub state: State,
     /// Why it was withdrawn, where that is known.
@@ -71,6 +73,7 @@ impl Evidence {
             learned: Vec::new(),
             parents: Vec::new(),
             refused_since: BTreeMap::new(),
+            previous: None,
             state: State::Unknown,
             withdrawn_because: None,
             runtime: Runtime::default(),
@@ -169,6 +172,15 @@ pub struct ImageFacts {
     pub from_document: Option<String>,
     /// What contradicts itself between manifest, configuration and layers; any entry refuses.
     pub problems: Vec<String>,
+}
+
+/// The image that another one is compared with.
+#[derive(Clone, Debug)]
+pub struct Previous {
+    /// For people.
+    pub name: String,
+    /// What it is.
+    pub content: Content,
 }
 
 /// A base image as annotations claim it.

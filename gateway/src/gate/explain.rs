@@ -221,6 +221,9 @@ fn image(rule: &Rule) -> Vec<String> {
     if let Some(layers) = image.max_layers {
         lines.push(format!("push: at most {layers} layers"));
     }
+    if let Some(share) = image.max_growth {
+        lines.push(format!("push: at most {share} more bytes of files than the release that it replaces"));
+    }
     if let Some(share) = image.max_wasted {
         lines.push(format!("push: at most {share} hidden by later layers"));
     }

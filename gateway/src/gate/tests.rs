@@ -5,7 +5,7 @@ mod evasion;
 mod fixture;
 mod properties;
 
-use super::evidence::{BaseImage, Content, Evidence, IndexChild, Runtime, State};
+use super::evidence::{BaseImage, Content, Evidence, IndexChild, Previous, Runtime, State};
 use super::verdict::Verdict;
 use super::*;
 use fixture::*;
@@ -398,6 +398,58 @@ fn image_limits_refuse_only_past_the_limit() {
     let mut facts = clean();
     scan_mut(&mut facts).permissions.push(permission(PermissionKind::Setgid));
     check(&signed(facts), &limited, [&[]; 4]);
+}
+
+#[test]
+fn growth_refuses_past_its_budget_and_names_the_layer() {
+    let limited = parse(&(policy_text() + "image = { max-growth = \"10%\" }\n"));
+    let grown = |bytes: u64| {
+        let mut facts = clean();
+        let scan = scan_mut(&mut facts);
+        scan.layers[1].file_bytes = bytes;
+        scan.layers[1].diff_id = Some(digest('9'));
+        facts
+    };
+    let after = |previous: Option<Content>, facts| {
+        let mut evidence = signed(facts);
+        evidence.previous = previous.map(|content| Previous { name: "app:1".to_owned(), content });
+        evidence
+    };
+    let before = || Some(Content::Image(clean()));
+    // 400 + 400 bytes before: 80 more are allowed.
+    check(&after(before(), clean()), &limited, [&[]; 4]);
+    check(&after(before(), grown(480)), &limited, [&[]; 4]);
+    check(&after(before(), grown(481)), &limited, [&["growth"]; 4]);
+    check(&after(before(), grown(1)), &limited, [&[]; 4]);
+    check(&after(None, grown(9000)), &limited, [&[]; 4]);
+    check(&after(before(), grown(9000)), &policy(""), [&[]; 4]);
+    // An index is no way around the budget: what has no counterpart is compared with the largest image.
+    let child = |platform: &str, facts| IndexChild {
+        digest: digest('b'),
+        platform: platform.to_owned(),
+        content: Content::Image(facts),
+    };
+    let index = Content::Index(vec![child("linux/amd64", grown(500)), child("linux/arm64", clean())]);
+    for (platform, expected) in [("linux/amd64", [&[] as &[&str]; 4]), ("linux/arm64", [&["growth"]; 4])] {
+        let mut evidence = after(Some(index.clone()), clean());
+        evidence.content = Content::Index(vec![child(platform, grown(500))]);
+        check(&evidence, &limited, expected);
+    }
+    let mut evidence = after(Some(index), clean());
+    evidence.content = Content::Index(vec![child("linux/s390x", grown(591))]);
+    check(&evidence, &limited, [&["growth"]; 4]);
+    evidence.content = Content::Index(vec![child("linux/s390x", grown(590))]);
+    check(&evidence, &limited, [&[]; 4]);
+
+    let evidence = after(before(), grown(900));
+    let Verdict::Deny(denial) = decide(Checkpoint::Push, &evidence, &limited) else { panic!("it grew") };
+    let reason = &denial.reasons[0];
+    assert_eq!(
+        reason.message,
+        "files grew by 500 B from 800 B to 1.2 KiB since app:1, 10% are allowed; packages: 0 before, 0 now; \
+         layer 1 has grown by 500 B: `RUN apt-get install -y openssl`"
+    );
+    assert_eq!(reason.layer.as_ref().map(|layer| layer.index), Some(1));
 }
 
 #[test]

@@ -138,7 +138,7 @@ pub struct Reason {
 }
 
 /// Every check, worst first: reasons are told in this order.
-pub const CHECKS: [&str; 28] = [
+pub const CHECKS: [&str; 29] = [
     "registry",
     "rule",
     "state",
@@ -164,6 +164,7 @@ pub const CHECKS: [&str; 28] = [
     "permission-setgid",
     "permission-world-writable",
     "size",
+    "growth",
     "layers",
     "waste",
     "vex",

@@ -7,6 +7,7 @@ use comfy_table::{ContentArrangement, Table};
 use scanner::image::{Effectiveness, Hint, What};
 
 use super::PlatformScan;
+use crate::gate::growth::Growth;
 use crate::gate::policy::format_bytes;
 use crate::gate::words::printable;
 
@@ -28,6 +29,24 @@ pub(super) fn line(effectiveness: &Effectiveness) -> String {
     )
 }
 
+/// One line: what changed since the previous release.
+pub(super) fn growth_line(growth: &Growth) -> String {
+    let Growth { previous, file_bytes, packages, shared_bytes, .. } = growth;
+    let bytes = match file_bytes.grown() {
+        0 => format!("{} less", format_bytes(file_bytes.from.saturating_sub(file_bytes.to))),
+        more => format!("{} more", format_bytes(more)),
+    };
+    format!(
+        "{bytes} than the {} of {}, {} of {} shared with it; packages: {} before, {} now",
+        format_bytes(file_bytes.from),
+        printable(previous, CELL_MAX),
+        format_bytes(*shared_bytes),
+        format_bytes(file_bytes.to),
+        packages.from,
+        packages.to
+    )
+}
+
 /// Layers with their instructions, then what to change.
 pub(super) fn tables(text: &mut String, scan: &PlatformScan, width: u16) {
     let platform = scan
@@ -46,6 +65,18 @@ pub(super) fn tables(text: &mut String, scan: &PlatformScan, width: u16) {
         ]);
     }
     let _ = writeln!(text, "\nlayers{platform}\n{layers}");
+    if let Some(growth) = scan.growth.as_ref().filter(|growth| !growth.layers.is_empty()) {
+        let mut grown = table(width, &["MORE BYTES", "LAYER", "WHAT", "INSTRUCTION"]);
+        for layer in &growth.layers {
+            grown.add_row([
+                format_bytes(layer.grown_bytes),
+                layer.index.to_string(),
+                if layer.is_new { "new instruction" } else { "same instruction" }.to_owned(),
+                printable(layer.instruction.as_deref().unwrap_or("-"), CELL_MAX),
+            ]);
+        }
+        let _ = writeln!(text, "\ngrown{platform} since {}\n{grown}", printable(&growth.previous, CELL_MAX));
+    }
     let Some(effectiveness) = scan.effectiveness.as_ref().filter(|it| !it.hints.is_empty()) else { return };
     let mut hints = table(width, &["BYTES", "WHAT", "LAYER", "FILES", "WRITE INSTEAD"]);
     for hint in &effectiveness.hints {

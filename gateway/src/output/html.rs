@@ -115,6 +115,7 @@ fn platform(page: &mut Page, scan: &PlatformScan) {
         ("vulnerabilities", Some(severities(&report.findings))),
         ("known exploited", exploited(report)),
         ("secrets", Some(report.secrets.len().to_string())),
+        ("growth", scan.growth.as_ref().map(super::effective::growth_line)),
         ("base", scan.base.as_ref().map(base)),
         ("advisories", report.advisories.as_ref().map(|revision| revision.digest.clone())),
     ]);

@@ -26,6 +26,9 @@ pub(super) fn render(report: &CheckReport, width: u16) -> String {
         if let Some(effectiveness) = &scan.effectiveness {
             let _ = writeln!(text, "bytes       {}", super::effective::line(effectiveness));
         }
+        if let Some(growth) = &scan.growth {
+            let _ = writeln!(text, "growth      {}", super::effective::growth_line(growth));
+        }
         text.push_str(&scan.base.as_ref().map_or_else(String::new, BaseReport::lines));
     }
     groups(&mut text, &report.reasons, "denied", width);

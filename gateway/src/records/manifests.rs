@@ -230,6 +230,84 @@ pub(crate) fn release_tags(
     Ok(())
 }
 
+/// Tags by which producers see a manifest.
+///
+/// # Errors
+/// When the database fails.
+pub fn staged_tags(
+    connection: &Connection,
+    repository: &str,
+    digest: &str,
+) -> Result<Vec<String>, RecordError> {
+    let sql = "SELECT tag FROM tags WHERE repository = ?1 AND staged = ?2 ORDER BY tag";
+    let mut statement = connection.prepare_cached(sql)?;
+    Ok(statement.query_map([repository, digest], |row| row.get(0))?.collect::<Result<_, _>>()?)
+}
+
+/// What a tag shows to consumers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReleasedTag {
+    /// The tag.
+    pub tag: String,
+    /// Digest of the manifest.
+    pub digest: String,
+    /// Its media type.
+    pub media_type: String,
+}
+
+/// What consumers have now in place of `digest`: under one of `tags` first, then under any tag, newest push first; bounded.
+/// Signatures and the like, which have tags of their own or a subject, are not among them.
+///
+/// # Errors
+/// When the database fails.
+pub fn released_before(
+    connection: &Connection,
+    repository: &str,
+    digest: &str,
+    tags: &[String],
+) -> Result<Vec<ReleasedTag>, RecordError> {
+    let sql = "SELECT t.tag, m.digest, m.media_type
+               FROM tags t JOIN manifests m ON m.repository = t.repository AND m.digest = t.released
+               WHERE t.repository = ?1 AND m.digest <> ?2 AND m.state = 'released' AND m.subject IS NULL
+                   AND t.tag NOT GLOB 'sha256-*'
+               ORDER BY t.tag IN (SELECT value FROM json_each(?3)) DESC, m.pushed_at DESC, t.tag LIMIT 8";
+    let tags = serde_json::to_string(tags).map_err(|_| RecordError::Malformed { what: "tags" })?;
+    let mut statement = connection.prepare_cached(sql)?;
+    let row =
+        |row: &Row<'_>| Ok(ReleasedTag { tag: row.get(0)?, digest: row.get(1)?, media_type: row.get(2)? });
+    Ok(statement.query_map([repository, digest, &tags], row)?.collect::<Result<_, _>>()?)
+}
+
+/// Every stored image that can run, in the order of repositories and digests: repository, digest, media type and state. With
+/// `repository`, those of one.
+///
+/// # Errors
+/// When the database fails.
+pub fn runnable(
+    connection: &Connection,
+    repository: Option<&str>,
+) -> Result<Vec<(String, String, String, State)>, RecordError> {
+    let sql = "SELECT m.repository, m.digest, m.media_type, m.state FROM manifests m JOIN inventories i USING (digest)
+               WHERE i.traits IS NOT NULL AND (?1 IS NULL OR m.repository = ?1) ORDER BY m.repository, m.digest";
+    let mut statement = connection.prepare_cached(sql)?;
+    let row = |row: &Row<'_>| {
+        let state: String = row.get(3)?;
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?, state_of(&state)))
+    };
+    Ok(statement.query_map([repository], row)?.collect::<Result<_, _>>()?)
+}
+
+/// How many manifests, of any repository, name a blob; one that is in two repositories counts once.
+///
+/// # Errors
+/// When the database fails.
+pub fn naming(connection: &Connection, blob: &str) -> Result<u64, RecordError> {
+    let sql = "SELECT count(DISTINCT r.digest) FROM blob_links l
+               JOIN manifest_refs r ON r.repository = l.repository AND r.target = l.digest
+               WHERE l.digest = ?1 AND r.kind = 'blob'";
+    Ok(connection.prepare_cached(sql)?.query_row([blob], |row| row.get(0))?)
+}
+
 /// Removes a tag for everybody. `false`: it was not there.
 ///
 /// # Errors

@@ -6,6 +6,7 @@ mod attestation;
 mod bridge;
 mod fixture;
 mod gate;
+mod growth;
 mod keyless;
 mod life;
 mod notary;

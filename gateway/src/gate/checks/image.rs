@@ -1,5 +1,6 @@
-//! Size, layers, waste and user.
+//! Size, growth, layers, waste and user.
 
+use super::super::growth::Growth;
 use super::super::policy::{Level, Share, User, format_bytes};
 use super::{ImageQuestion, Objection, printable};
 
@@ -11,6 +12,36 @@ pub(super) fn size(image: &ImageQuestion<'_>, objections: &mut Vec<Objection>) {
     let next_step = "start with the largest layer; use a smaller base image or a multi-stage build";
     let mut objection = image.objection("size", Level::Deny, message, next_step);
     objection.reason.layer = largest.map(|(index, _)| image.layer(index));
+    objections.push(objection);
+}
+
+/// The release whose place the image takes is the measure. The first one has none, and what is released already takes nobody's.
+pub(super) fn growth(image: &ImageQuestion<'_>, objections: &mut Vec<Objection>) {
+    let (Some(limit), Some(previous)) = (image.rule.image.max_growth, image.previous) else { return };
+    let Some(growth) = Growth::new(previous, image.platform, image.facts) else { return };
+    let bytes = growth.file_bytes;
+    if !limit.exceeded_by(bytes.grown(), bytes.from) {
+        return;
+    }
+    let worst = growth.layers.first();
+    let blamed = worst.map_or_else(String::new, |layer| {
+        let more = format_bytes(layer.grown_bytes);
+        let how = if layer.is_new { "is new and has" } else { "has grown by" };
+        let instruction = layer.instruction.as_deref().unwrap_or("no instruction");
+        format!("; layer {} {how} {more}: `{}`", layer.index, printable(instruction, 100))
+    });
+    let message = format!(
+        "files grew by {} from {} to {} since {}, {limit} are allowed; packages: {} before, {} now{blamed}",
+        format_bytes(bytes.grown()),
+        format_bytes(bytes.from),
+        format_bytes(bytes.to),
+        printable(&growth.previous, 200),
+        growth.packages.from,
+        growth.packages.to,
+    );
+    let next_step = "look at what that layer adds (`portcullis check --previous IMAGE --layers`), or ask for an exception";
+    let mut objection = image.objection("growth", Level::Deny, message, next_step);
+    objection.reason.layer = worst.map(|layer| image.layer(layer.index));
     objections.push(objection);
 }
 

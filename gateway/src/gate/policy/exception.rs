@@ -50,11 +50,12 @@ pub enum Waives {
 
 /// The checks that an exception may name. Signatures, state and integrity are absent on purpose: whoever may write
 /// exceptions must not thereby be able to vouch.
-pub(crate) const WAIVABLE_CHECKS: [&str; 15] = [
+pub(crate) const WAIVABLE_CHECKS: [&str; 16] = [
     "advisory-age",
     "attack",
     "base",
     "end-of-life",
+    "growth",
     "layers",
     "permission-setgid",
     "permission-setuid",

@@ -160,6 +160,8 @@ pub struct ImageRule {
     pub max_size: Option<u64>,
     /// Number of layers.
     pub max_layers: Option<usize>,
+    /// Bytes of files that it may have more than the release whose place it takes, of that one's.
+    pub max_growth: Option<Share>,
     /// Bytes that later layers hide, of all bytes.
     pub max_wasted: Option<Share>,
     /// Whom containers run as by default.
@@ -472,6 +474,7 @@ fn parse_scan_deny(entry: &Entry<'_>, mistakes: &mut Mistakes<'_>) -> Option<Vec
 fn parse_image(mut fields: Fields<'_, '_, '_>) -> Option<ImageRule> {
     let max_size = fields.read("max-size", None, |entry, mistakes| entry.bytes(mistakes).map(Some));
     let max_layers = fields.read("max-layers", None, |entry, mistakes| entry.count(mistakes).map(Some));
+    let max_growth = fields.read("max-growth", None, |entry, mistakes| entry.share(mistakes).map(Some));
     let max_wasted = fields.read("max-wasted", None, |entry, mistakes| entry.share(mistakes).map(Some));
     let words = [("any", User::Any), ("non-root", User::NonRoot), ("non-root-numeric", User::NonRootNumeric)];
     let user = fields.read("user", User::Any, |entry, mistakes| entry.word(&words, mistakes));
@@ -484,6 +487,7 @@ fn parse_image(mut fields: Fields<'_, '_, '_>) -> Option<ImageRule> {
     Some(ImageRule {
         max_size: max_size?,
         max_layers: max_layers?,
+        max_growth: max_growth?,
         max_wasted: max_wasted?,
         user: user?,
         setuid: setuid?,
