@@ -8,6 +8,7 @@ mod directory;
 mod docker_archive;
 pub mod docker_engine;
 pub mod gateway;
+mod made_up;
 pub mod notary;
 mod oci_layout;
 pub mod publish;

@@ -10,17 +10,15 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use bytes::Bytes;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use scanner::layer::LayerWalk;
 use scanner::limits::Limits;
 use serde_json::json;
 
-use super::{Image, Loaded, Parts, Progress, SourceError};
-use crate::digest::{Algorithm, Digest, Hasher};
-use crate::manifest::{OCI_MANIFEST, classify};
+use super::made_up::{self, ReadLayer};
+use super::{Image, Progress, SourceError};
+use crate::digest::{Algorithm, Hasher};
 
 /// Directories inside directories, each of which is held open.
 const DEPTH_MAX: usize = 256;
@@ -52,24 +50,8 @@ pub(super) fn load(folder: &Path, progress: Progress<'_>) -> Result<Image, Sourc
         "history": [{"created_by": "a folder"}],
     });
     let config = config.to_string().into_bytes();
-    let manifest = json!({
-        "schemaVersion": 2,
-        "mediaType": OCI_MANIFEST,
-        "config": {
-            "mediaType": "application/vnd.oci.image.config.v1+json",
-            "digest": Digest::sha256_of(&config).as_str(),
-            "size": config.len(),
-        },
-        "layers": [{
-            "mediaType": "application/vnd.oci.image.layer.v1.tar",
-            "digest": hasher.finish().as_str(),
-            "size": size,
-        }],
-    });
-    let manifest = classify(Bytes::from(manifest.to_string()), None)
-        .map_err(|source| SourceError::Manifest { digest: "none (folder)".into(), source })?;
-    let parts = Parts::Image { config, reports: vec![Arc::new(report)] };
-    Ok(Image { digest: None, loaded: Loaded { manifest, parts } })
+    let layer = ReadLayer { digest: hasher.finish(), size, report };
+    made_up::image(config, vec![layer], "folder")
 }
 
 /// Where the archive goes: through the walk, and nowhere else.

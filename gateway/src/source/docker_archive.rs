@@ -1,19 +1,16 @@
-//! What `docker save` writes: `manifest.json`, a configuration and plain layers. It has no manifest in the registry's
-//! sense, so one is made up for the gate; its digest means nothing outside and is never shown.
+//! What `docker save` writes: `manifest.json`, a configuration and plain layers.
 
 use std::io::Read;
-use std::sync::Arc;
 
-use bytes::Bytes;
-use scanner::layer::{Compression, LayerReport, LayerWalk};
+use scanner::layer::LayerWalk;
 use scanner::limits::Limits;
 use serde::Deserialize;
-use serde_json::{Value, json};
 
 use super::archive::{Archive, ArchiveError};
-use super::{CONFIG_BYTES_MAX, Image, LAYER_BYTES_MAX, Loaded, PIECE_BYTES, Parts, Progress, SourceError};
-use crate::digest::{Algorithm, Digest, Hasher};
-use crate::manifest::{LAYERS_MAX, MANIFEST_BYTES_MAX, OCI_MANIFEST, classify};
+use super::made_up::{self, ReadLayer};
+use super::{CONFIG_BYTES_MAX, Image, LAYER_BYTES_MAX, PIECE_BYTES, Progress, SourceError};
+use crate::digest::{Algorithm, Hasher};
+use crate::manifest::{LAYERS_MAX, MANIFEST_BYTES_MAX};
 use crate::reference::ImageReference;
 
 const FILE: &str = "manifest.json";
@@ -43,26 +40,8 @@ pub(super) fn load(
         return Err(broken(format!("{} layers, more than the limit of {LAYERS_MAX}", saved.layers.len())));
     }
     let config = archive.bytes(&saved.config, CONFIG_BYTES_MAX).map_err(unreadable)?;
-    let mut reports = Vec::with_capacity(saved.layers.len());
-    let mut descriptors = Vec::with_capacity(saved.layers.len());
-    for layer in &saved.layers {
-        let (descriptor, report) = walk(archive, layer, progress)?;
-        descriptors.push(descriptor);
-        reports.push(Arc::new(report));
-    }
-    let manifest = json!({
-        "schemaVersion": 2,
-        "mediaType": OCI_MANIFEST,
-        "config": {
-            "mediaType": "application/vnd.oci.image.config.v1+json",
-            "digest": Digest::sha256_of(&config).as_str(),
-            "size": config.len(),
-        },
-        "layers": descriptors,
-    });
-    let manifest = classify(Bytes::from(manifest.to_string()), None)
-        .map_err(|source| SourceError::Manifest { digest: "none (docker-archive)".into(), source })?;
-    Ok(Image { digest: None, loaded: Loaded { manifest, parts: Parts::Image { config, reports } } })
+    let layers = saved.layers.iter().map(|layer| walk(archive, layer, progress)).collect::<Result<_, _>>()?;
+    made_up::image(config, layers, "docker-archive")
 }
 
 fn choose(mut list: Vec<Saved>, tag: Option<&str>) -> Result<Saved, SourceError> {
@@ -95,7 +74,7 @@ fn same_image(written: &str, wanted: &str) -> bool {
 }
 
 /// Hashes and walks one layer in one pass.
-fn walk(archive: &Archive, name: &str, progress: Progress<'_>) -> Result<(Value, LayerReport), SourceError> {
+fn walk(archive: &Archive, name: &str, progress: Progress<'_>) -> Result<ReadLayer, SourceError> {
     let unreadable = |source: ArchiveError| SourceError::Archive { location: name.to_owned(), source };
     let mut section = archive.section(name).map_err(unreadable)?;
     let size = section.len();
@@ -115,12 +94,5 @@ fn walk(archive: &Archive, name: &str, progress: Progress<'_>) -> Result<(Value,
         walk.feed(&buffer[..read]);
         (progress.advance)(read as u64);
     }
-    let report = walk.finish();
-    let media_type = match report.compression {
-        Compression::Plain => "application/vnd.oci.image.layer.v1.tar",
-        Compression::Gzip => "application/vnd.oci.image.layer.v1.tar+gzip",
-        Compression::Zstd => "application/vnd.oci.image.layer.v1.tar+zstd",
-    };
-    let descriptor = json!({"mediaType": media_type, "digest": hasher.finish().as_str(), "size": size});
-    Ok((descriptor, report))
+    Ok(ReadLayer { digest: hasher.finish(), size, report: walk.finish() })
 }
