@@ -6,7 +6,7 @@ pub mod attestations;
 pub mod credentials;
 mod directory;
 mod docker_archive;
-pub mod docker_engine;
+pub mod engine;
 pub mod gateway;
 mod made_up;
 pub mod notary;
@@ -17,6 +17,7 @@ pub mod signatures;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -32,7 +33,9 @@ use crate::digest::{Digest, Hasher};
 use crate::manifest::{self, Descriptor, Kind, MANIFEST_BYTES_MAX, Manifest, ManifestError};
 use crate::reference::{ImageReference, ReferenceError};
 use archive::{Archive, ArchiveError};
-use docker_engine::EngineError;
+use engine::EngineError;
+use engine::containerd::Containerd;
+use engine::podman::Podman;
 use registry::{Remote, RemoteError};
 
 /// Largest image configuration, in bytes; it is parsed whole. Containers' own tools stop at 4 MiB.
@@ -47,6 +50,8 @@ const PIECE_BYTES: usize = 256 * 1024;
 /// An image named on a command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Location {
+    /// `containerd:IMAGE`, in containerd.
+    Containerd(String),
     /// `dir:PATH`, a folder that holds a root file system.
     Directory(PathBuf),
     /// `docker:IMAGE`, in a Docker Engine.
@@ -72,6 +77,8 @@ pub enum Location {
         /// Which of several.
         tag: Option<String>,
     },
+    /// `podman:IMAGE`, in podman's storage.
+    Podman(String),
     /// `registry.example/app:1`, also with `docker://` before it.
     Registry(ImageReference),
     /// `sbom:FILE`, a document that lists packages: CycloneDX 1.4 to 1.6 or SPDX 2.2 and 2.3, as JSON.
@@ -102,6 +109,10 @@ impl FromStr for Location {
             Self::Sbom(PathBuf::from(rest))
         } else if let Some(name) = text.strip_prefix("docker:").filter(|name| !name.starts_with("//")) {
             Self::Docker(name.to_owned())
+        } else if let Some(name) = text.strip_prefix("podman:") {
+            Self::Podman(name.to_owned())
+        } else if let Some(name) = text.strip_prefix("containerd:") {
+            Self::Containerd(name.to_owned())
         } else {
             Self::Registry(ImageReference::parse(text.strip_prefix("docker://").unwrap_or(text))?)
         })
@@ -113,7 +124,9 @@ impl fmt::Display for Location {
         let (scheme, path, tag) = match self {
             Self::Registry(reference) => return reference.fmt(formatter),
             Self::Directory(path) => return write!(formatter, "dir:{}", path.display()),
+            Self::Containerd(name) => return write!(formatter, "containerd:{name}"),
             Self::Docker(name) => return write!(formatter, "docker:{name}"),
+            Self::Podman(name) => return write!(formatter, "podman:{name}"),
             Self::Sbom(path) => return write!(formatter, "sbom:{}", path.display()),
             Self::DockerArchive { file, tag } => ("docker-archive", file, tag),
             Self::OciArchive { file, tag } => ("oci-archive", file, tag),
@@ -137,7 +150,7 @@ pub enum SourceError {
         source: ArchiveError,
     },
     /// The engine's answer.
-    #[error("cannot read `{image}` from the Docker Engine")]
+    #[error("cannot read `{image}` from its engine")]
     Engine {
         /// Which image.
         image: String,
@@ -298,6 +311,8 @@ enum Opened {
     DockerArchive(Archive),
     OciArchive(Archive),
     OciLayout(PathBuf),
+    /// An archive with one platform of what its index lists.
+    OnePlatform(Archive),
     Registry(Remote),
 }
 
@@ -314,7 +329,7 @@ impl Source {
             Location::OciLayout { directory, .. } => Opened::OciLayout(directory.clone()),
             Location::Directory(path) => Opened::Directory(path.clone()),
             Location::Sbom(path) => Opened::Document(path.clone()),
-            Location::Docker(_) | Location::Registry(_) => {
+            Location::Containerd(_) | Location::Docker(_) | Location::Podman(_) | Location::Registry(_) => {
                 return Err(SourceError::NotLocal(location.to_string()));
             }
         };
@@ -326,17 +341,43 @@ impl Source {
         Self { location: Location::Registry(remote.reference().clone()), opened: Opened::Registry(remote) }
     }
 
-    /// The image `name` of the engine behind `socket`: asked for once, and kept in a file without a name.
-    pub fn in_engine(name: &str, socket: &Path) -> Result<Self, SourceError> {
+    /// The image `name` of the Docker Engine behind `socket`.
+    pub fn in_docker(name: &str, socket: &Path) -> Result<Self, SourceError> {
         let location = Location::Docker(name.to_owned());
-        if !docker_engine::is_name(name) {
+        Self::in_engine(location, name, |name| engine::docker::save(socket, name), Opened::DockerArchive)
+    }
+
+    /// The image `name` in podman's storage.
+    pub fn in_podman(name: &str, podman: &Podman) -> Result<Self, SourceError> {
+        let location = Location::Podman(name.to_owned());
+        Self::in_engine(location, name, |name| podman.save(name), Opened::DockerArchive)
+    }
+
+    /// The image `name` in containerd.
+    pub fn in_containerd(name: &str, containerd: &Containerd) -> Result<Self, SourceError> {
+        let location = Location::Containerd(name.to_owned());
+        let opened = match containerd.platform {
+            None => Opened::OciArchive,
+            Some(_) => Opened::OnePlatform,
+        };
+        Self::in_engine(location, name, |name| containerd.export(name), opened)
+    }
+
+    /// Asked for once, and kept in a file without a name.
+    fn in_engine(
+        location: Location,
+        name: &str,
+        save: impl FnOnce(&str) -> Result<File, EngineError>,
+        opened: fn(Archive) -> Opened,
+    ) -> Result<Self, SourceError> {
+        if !engine::is_name(name) {
             return Err(SourceError::NotLocal(location.to_string()));
         }
-        let saved = docker_engine::save(socket, name)
-            .map_err(|source| SourceError::Engine { image: name.to_owned(), source })?;
-        let archive = Archive::from_file(saved)
-            .map_err(|source| SourceError::Archive { location: location.to_string(), source })?;
-        Ok(Self { location, opened: Opened::DockerArchive(archive) })
+        let image = location.to_string();
+        let saved = save(name).map_err(|source| SourceError::Engine { image: image.clone(), source })?;
+        let archive =
+            Archive::from_file(saved).map_err(|source| SourceError::Archive { location: image, source })?;
+        Ok(Self { location, opened: opened(archive) })
     }
 
     /// The registry behind it, where signatures can be looked for.
@@ -347,7 +388,8 @@ impl Source {
             | Opened::Document(_)
             | Opened::DockerArchive(_)
             | Opened::OciArchive(_)
-            | Opened::OciLayout(_) => None,
+            | Opened::OciLayout(_)
+            | Opened::OnePlatform(_) => None,
         }
     }
 
@@ -364,9 +406,13 @@ impl Source {
                 };
                 return docker_archive::load(archive, tag, progress);
             }
-            Opened::OciArchive(_) | Opened::OciLayout(_) | Opened::Registry(_) => {}
+            Opened::OciArchive(_) | Opened::OciLayout(_) | Opened::OnePlatform(_) | Opened::Registry(_) => {}
         }
         let root = self.root()?;
+        let root = match &self.opened {
+            Opened::OnePlatform(archive) => self.only_platform(archive, root)?,
+            _ => root,
+        };
         let digest = Some(root.digest.clone());
         let mut reports = BTreeMap::new();
         Ok(Image { digest, loaded: self.load_parts(root, &mut reports, progress)? })
@@ -385,7 +431,29 @@ impl Source {
                 let chosen = oci_layout::choose(&self.layout_file("index.json")?, tag.as_deref())?;
                 self.child(&chosen)
             }
+            (_, Location::Containerd(_)) => {
+                let chosen = oci_layout::choose(&self.layout_file("index.json")?, None)?;
+                self.child(&chosen)
+            }
             _ => Err(SourceError::Layout { file: "manifest.json", problem: "is read elsewhere".into() }),
+        }
+    }
+
+    /// Of an index, the one manifest that the archive holds: what was asked for. It is judged by its own digest.
+    fn only_platform(&self, archive: &Archive, root: Manifest) -> Result<Manifest, SourceError> {
+        let Kind::Index { manifests } = &root.kind else { return Ok(root) };
+        let mut held = Vec::new();
+        for entry in manifests {
+            if archive.has(&blob_path(&parsed(entry)?)) {
+                held.push(entry);
+            }
+        }
+        match held[..] {
+            [only] => self.child(only),
+            _ => Err(SourceError::Choice {
+                problem: format!("the engine gave {} images for one platform", held.len()),
+                available: manifests.iter().filter_map(|entry| entry.platform.clone()).collect(),
+            }),
         }
     }
 
@@ -425,7 +493,7 @@ impl Source {
 
     fn layout_file(&self, name: &'static str) -> Result<Vec<u8>, SourceError> {
         match &self.opened {
-            Opened::OciArchive(archive) => archive
+            Opened::OciArchive(archive) | Opened::OnePlatform(archive) => archive
                 .bytes(name, MANIFEST_BYTES_MAX as u64)
                 .map_err(|source| SourceError::Archive { location: self.location.to_string(), source }),
             Opened::OciLayout(directory) => {
@@ -448,14 +516,17 @@ impl Source {
 
     fn reader(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send>, SourceError> {
         let digest = parsed(descriptor)?;
-        let path = format!("blobs/{}/{}", digest.algorithm().name(), digest.hex());
+        let path = blob_path(&digest);
         Ok(match &self.opened {
             Opened::Directory(_) | Opened::Document(_) => Box::new(io::empty()),
-            Opened::DockerArchive(archive) | Opened::OciArchive(archive) => Box::new(
-                archive
-                    .section(&path)
-                    .map_err(|source| SourceError::Archive { location: self.location.to_string(), source })?,
-            ),
+            Opened::DockerArchive(archive) | Opened::OciArchive(archive) | Opened::OnePlatform(archive) => {
+                Box::new(
+                    archive.section(&path).map_err(|source| SourceError::Archive {
+                        location: self.location.to_string(),
+                        source,
+                    })?,
+                )
+            }
             Opened::OciLayout(directory) => Box::new(oci_layout::open_file(&directory.join(path))?),
             Opened::Registry(remote) => {
                 let is_manifest = [manifest::OCI_MANIFEST, manifest::DOCKER_MANIFEST]
@@ -546,6 +617,11 @@ fn load_document(file: &Path) -> Result<Image, SourceError> {
     let manifest = manifest::classify(Bytes::from(manifest.to_string()), None)
         .map_err(|source| SourceError::Manifest { digest: "none (document)".into(), source })?;
     Ok(Image { digest: None, loaded: Loaded { manifest, parts: Parts::Document(Arc::new(inventory)) } })
+}
+
+/// Where a layout keeps a blob (image-spec "Image Layout").
+fn blob_path(digest: &Digest) -> String {
+    format!("blobs/{}/{}", digest.algorithm().name(), digest.hex())
 }
 
 fn parsed(descriptor: &Descriptor) -> Result<Digest, SourceError> {

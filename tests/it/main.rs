@@ -5,6 +5,7 @@ mod advisories_by_registry;
 mod architecture;
 mod attacks;
 mod check_base;
+mod check_engines;
 mod check_explain;
 mod check_forms;
 mod check_inputs;

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use crate::clients::{self, Outcome};
 use crate::image_builder::{ImageBuilder, media_type};
@@ -75,14 +76,28 @@ impl CheckFolder {
 
     /// Runs `portcullis` here.
     pub fn run(&self, arguments: &[&str]) -> Outcome {
+        self.run_with(arguments, |_| {})
+    }
+
+    /// The same in an environment of the test's own.
+    pub fn run_with(&self, arguments: &[&str], configure: impl FnOnce(&mut Command)) -> Outcome {
         clients::run(&portcullis(), arguments, |command| {
-            command.current_dir(self.path()).env_remove("SOURCE_DATE_EPOCH").env_remove("DOCKER_HOST");
+            command.current_dir(self.path());
+            for variable in ["SOURCE_DATE_EPOCH", "DOCKER_HOST", "CONTAINER_HOST", "CONTAINERD_NAMESPACE"] {
+                command.env_remove(variable);
+            }
+            configure(command);
         })
     }
 
     /// `portcullis check` with the folder's policy and advisories.
     pub fn check(&self, image: &str, more: &[&str]) -> Outcome {
+        self.check_with(image, more, |_| {})
+    }
+
+    /// The same in an environment of the test's own.
+    pub fn check_with(&self, image: &str, more: &[&str], configure: impl FnOnce(&mut Command)) -> Outcome {
         let usual = ["--as", NAME, "--policy", "policy.toml", "--advisories", "advisories.bin"];
-        self.run(&[&["check", image], &usual[..], more].concat())
+        self.run_with(&[&["check", image], &usual[..], more].concat(), configure)
     }
 }

@@ -3,10 +3,12 @@
 
 pub mod check_folder;
 pub mod clients;
+pub mod containerd_engine;
 pub mod debian_root;
 pub mod docker_engine;
 pub mod http;
 pub mod image_builder;
 pub mod inventory;
 pub mod language_roots;
+pub mod podman_engine;
 pub mod test_gateway;

@@ -36,7 +36,8 @@ use crate::trust;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// `registry/name:tag`, `registry/name@sha256:…`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`,
-    /// `docker-archive:FILE[:TAG]`, `docker:IMAGE`, `dir:PATH` or `sbom:FILE`.
+    /// `docker-archive:FILE[:TAG]`, `docker:IMAGE`, `podman:IMAGE`,
+    /// `containerd:IMAGE`, `dir:PATH` or `sbom:FILE`.
     image: Location,
     /// The policy file.
     #[arg(long, value_name = "FILE")]

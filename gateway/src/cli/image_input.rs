@@ -1,7 +1,7 @@
 //! What the subcommands that read an image share: opening it, reading it with a progress bar, its facts, advisories.
 
 use std::io::{IsTerminal as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -14,7 +14,9 @@ use crate::advisories;
 use crate::gate::assemble::{document_facts, image_facts};
 use crate::gate::evidence::{Content, ImageFacts, IndexChild};
 use crate::manifest::Kind;
-use crate::source::docker_engine;
+use crate::source::engine::containerd::Containerd;
+use crate::source::engine::docker;
+use crate::source::engine::podman::Podman;
 use crate::source::{Image, Loaded, Location, Parts, Progress, Source};
 
 /// Width of tables that go to no terminal.
@@ -22,13 +24,53 @@ const WIDTH: u16 = 140;
 /// Narrowest and widest table on a terminal.
 const WIDTHS: (u16, u16) = (80, 200);
 
-/// How to reach a Docker Engine.
+/// How to reach the engines of this machine.
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "Docker Engine")]
+#[command(next_help_heading = "Engines")]
 pub(super) struct EngineAccess {
-    /// The engine's socket, for `docker:IMAGE` [default: unix:///var/run/docker.sock].
+    /// Docker's socket, for `docker:IMAGE` [default: unix:///var/run/docker.sock].
     #[arg(long, env = "DOCKER_HOST", value_name = "unix://PATH")]
     docker_host: Option<String>,
+    /// The socket of podman's service, for `podman:IMAGE` [default: the caller's or root's if one listens, else `podman save`].
+    #[arg(long, env = "CONTAINER_HOST", value_name = "unix://PATH")]
+    podman_host: Option<String>,
+    #[arg(long, env = "XDG_RUNTIME_DIR", hide = true)]
+    runtime_dir: Option<PathBuf>,
+    /// containerd's socket, for `containerd:IMAGE`, which is asked by `ctr`.
+    #[arg(
+        long,
+        env = "CONTAINERD_ADDRESS",
+        value_name = "PATH",
+        default_value = "/run/containerd/containerd.sock"
+    )]
+    containerd_address: String,
+    /// containerd's namespace: Kubernetes has `k8s.io`, Docker `moby`.
+    #[arg(long, env = "CONTAINERD_NAMESPACE", value_name = "NAME", default_value = "default")]
+    containerd_namespace: String,
+    /// One platform of the image in containerd, where it does not hold all of them: `linux/amd64` [default: all].
+    #[arg(long, value_name = "PLATFORM")]
+    containerd_platform: Option<String>,
+}
+
+impl EngineAccess {
+    fn podman(&self) -> anyhow::Result<Podman> {
+        let found = Podman::find(self.podman_host.as_deref(), self.runtime_dir.as_deref());
+        Ok(found.map_err(|error| UsageError(error.to_string()))?)
+    }
+
+    fn containerd(&self) -> anyhow::Result<Containerd> {
+        let containerd = Containerd {
+            address: self.containerd_address.clone(),
+            namespace: self.containerd_namespace.clone(),
+            platform: self.containerd_platform.clone(),
+        };
+        if !containerd.is_legal() {
+            let message =
+                "containerd's address is an absolute path, its namespace and platform are plain names";
+            return Err(UsageError(message.to_owned()).into());
+        }
+        Ok(containerd)
+    }
 }
 
 /// Opens an image where it lies; a registry is logged in to.
@@ -38,11 +80,19 @@ pub(super) fn open(
     engine: &EngineAccess,
 ) -> anyhow::Result<Source> {
     let source = match location {
-        Location::Docker(name) => {
-            let socket = docker_engine::socket(engine.docker_host.as_deref());
-            let socket = socket.map_err(|error| UsageError(error.to_string()))?;
-            Source::in_engine(name, &socket)?
+        Location::Containerd(name) => {
+            let containerd = engine.containerd()?;
+            Source::in_containerd(name, &containerd).with_context(|| match containerd.platform {
+                Some(_) => "containerd does not give the image in that platform",
+                None => "containerd does not give the image in all its platforms; one is asked for with `--containerd-platform`",
+            })?
         }
+        Location::Docker(name) => {
+            let socket = docker::socket(engine.docker_host.as_deref());
+            let socket = socket.map_err(|error| UsageError(error.to_string()))?;
+            Source::in_docker(name, &socket)?
+        }
+        Location::Podman(name) => Source::in_podman(name, &engine.podman()?)?,
         Location::Registry(reference) => Source::in_registry(registry.remote(reference)?),
         local => Source::open(local)?,
     };
