@@ -7,6 +7,7 @@ mod aliases;
 mod builder;
 mod csaf;
 mod debian;
+pub mod delta;
 mod ecosystem;
 mod feed;
 mod format;

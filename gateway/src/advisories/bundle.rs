@@ -1,20 +1,29 @@
 //! The advisory file as an OCI artifact, with a signed statement beside it: which file it is, how new, until when it may be
 //! used. Whoever serves the artifact can neither change it, nor serve an old one as new, nor keep a site on one for ever.
 //!
-//! The manifest names one packed file. The statement (in-toto, signed like any attestation) is about the manifest's digest
+//! The manifest names one packed file, and what leads to it from files that sites may have already, which is much smaller. The statement (in-toto, signed like any attestation) is about the manifest's digest
 //! and says: the digest of the unpacked file, a counter that only grows, and an end.
 
+use std::collections::BTreeSet;
+
 use keys::attestation::Attestations;
+use scanner::advisory::delta::{self, DeltaError};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::digest::Digest;
-use crate::manifest::{Kind, Manifest, OCI_MANIFEST};
+use crate::manifest::{Descriptor, Kind, Manifest, OCI_MANIFEST};
 
 /// `artifactType` of the manifest.
 pub const ARTIFACT_TYPE: &str = "application/vnd.portcullis.advisories.v1";
 /// Media type of the packed file.
 pub const FILE_TYPE: &str = "application/vnd.portcullis.advisories.file.v1+zstd";
+/// Media type of what leads to the file from another one.
+pub const DELTA_TYPE: &str = "application/vnd.portcullis.advisories.delta.v1";
+/// Annotation of such a layer: the digest of the other file, unpacked.
+const BASE: &str = "portcullis.base";
+/// Most deltas of one publication: sites that are further behind take the whole file.
+pub const DELTAS_MAX: usize = 8;
 /// Predicate type of the statement.
 pub const PREDICATE_TYPE: &str = "urn:portcullis:advisories:v1";
 /// Largest packed file taken, in bytes: ten times what all public feeds together come to. A registry is a stranger.
@@ -66,6 +75,9 @@ pub enum BundleError {
         /// RFC 3339.
         expires: String,
     },
+    /// What leads to it from the file in use does not.
+    #[error("the delta cannot be used")]
+    Delta(#[from] DeltaError),
     /// The packed file unpacks to something else.
     #[error("the advisory file has digest `{computed}`, its publisher states `{stated}`")]
     File {
@@ -102,25 +114,62 @@ pub enum BundleError {
 pub struct Packed {
     /// The manifest's exact bytes.
     pub manifest: Vec<u8>,
-    /// Its one layer.
+    /// The file, whole.
     pub file: Vec<u8>,
+    /// What leads to it from others.
+    pub deltas: Vec<Vec<u8>>,
 }
 
-/// Packs an advisory file. The same file gives the same bytes.
+/// Packs an advisory file, and what leads to it from each of `bases`; what would save nothing is left out. The same files
+/// give the same bytes.
 ///
 /// # Errors
-/// When memory runs out.
-pub fn pack(file: &[u8]) -> Result<Packed, BundleError> {
+/// When memory runs out, or with bases a file is no advisory file.
+pub fn pack(file: &[u8], bases: &[Vec<u8>]) -> Result<Packed, BundleError> {
     let packed = zstd::bulk::compress(file, ZSTD_LEVEL).map_err(BundleError::Packed)?;
     let descriptor = |media_type: &str, bytes: &[u8]| json!({"mediaType": media_type, "digest": Digest::sha256_of(bytes).as_str(), "size": bytes.len()});
+    let mut layers = vec![descriptor(FILE_TYPE, &packed)];
+    let mut deltas = Vec::new();
+    let mut known = BTreeSet::from([Digest::sha256_of(file)]);
+    for base in bases.iter().take(DELTAS_MAX) {
+        let name = Digest::sha256_of(base);
+        if !known.insert(name.clone()) {
+            continue;
+        }
+        let delta = delta::make(base, file)?;
+        if delta.len() < packed.len() {
+            let mut layer = descriptor(DELTA_TYPE, &delta);
+            layer["annotations"] = json!({BASE: name.as_str()});
+            layers.push(layer);
+            deltas.push(delta);
+        }
+    }
     let manifest = json!({
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,
         "artifactType": ARTIFACT_TYPE,
         "config": descriptor(EMPTY_TYPE, EMPTY),
-        "layers": [descriptor(FILE_TYPE, &packed)],
+        "layers": layers,
     });
-    Ok(Packed { manifest: manifest.to_string().into_bytes(), file: packed })
+    Ok(Packed { manifest: manifest.to_string().into_bytes(), file: packed, deltas })
+}
+
+/// What leads from the file `base` to the one that a manifest names: its digest. `None`: the whole file is to be taken.
+pub fn delta_from(manifest: &Manifest, base: &Digest) -> Option<Digest> {
+    let is_meant = |blob: &&Descriptor| {
+        blob.media_type == DELTA_TYPE
+            && blob.size <= PACKED_BYTES_MAX
+            && blob.annotations.get(BASE).is_some_and(|name| name == base.as_str())
+    };
+    manifest.blobs().find(is_meant).and_then(|blob| Digest::parse(&blob.digest).ok())
+}
+
+/// The file out of another one and what leads to it, proven to be the file that the statement is about.
+///
+/// # Errors
+/// See [`BundleError`].
+pub fn follow(base: &[u8], delta: &[u8], stated: &Stated) -> Result<Vec<u8>, BundleError> {
+    proven(delta::apply(base, delta, FILE_BYTES_MAX)?, stated)
 }
 
 /// The packed file that a manifest names: its digest and size.
@@ -181,6 +230,14 @@ pub fn stated(
 /// # Errors
 /// See [`BundleError`].
 pub fn unpack(packed: &[u8], stated: &Stated) -> Result<Vec<u8>, BundleError> {
+    proven(unpack_unstated(packed)?, stated)
+}
+
+/// The file that was published before: good for a base, of which nothing is believed.
+///
+/// # Errors
+/// When it cannot be unpacked, or is larger than it may be.
+pub fn unpack_unstated(packed: &[u8]) -> Result<Vec<u8>, BundleError> {
     use std::io::Read as _;
     let mut file = Vec::new();
     let unpacked = zstd::stream::read::Decoder::with_buffer(packed)
@@ -189,6 +246,10 @@ pub fn unpack(packed: &[u8], stated: &Stated) -> Result<Vec<u8>, BundleError> {
     if file.len() as u64 > FILE_BYTES_MAX {
         return Err(BundleError::Packed(std::io::ErrorKind::FileTooLarge.into()));
     }
+    Ok(file)
+}
+
+fn proven(file: Vec<u8>, stated: &Stated) -> Result<Vec<u8>, BundleError> {
     let computed = Digest::sha256_of(&file).to_string();
     if computed != stated.file {
         return Err(BundleError::File { stated: stated.file.clone(), computed });
@@ -253,7 +314,7 @@ mod tests {
     #[test]
     fn what_was_packed_and_stated_is_taken_up_once_it_is_newest() {
         let publisher = signer();
-        let packed = pack(b"the advisories").unwrap();
+        let packed = pack(b"the advisories", &[]).unwrap();
         let manifest = classify(Bytes::from(packed.manifest.clone()), Some(OCI_MANIFEST)).unwrap();
         let (digest, size) = packed_file(&manifest).unwrap();
         assert!(digest.matches(&packed.file) && size == packed.file.len() as u64);
@@ -279,7 +340,7 @@ mod tests {
     #[test]
     fn what_nobody_trusted_states_is_not_taken_up() {
         let (publisher, stranger) = (signer(), signer());
-        let packed = pack(b"the advisories").unwrap();
+        let packed = pack(b"the advisories", &[]).unwrap();
         let digest = Digest::sha256_of(&packed.manifest).to_string();
         let good = statement(b"the advisories", 7, NOW + 60);
         for answer in [
@@ -294,7 +355,7 @@ mod tests {
     #[test]
     fn another_file_a_damaged_one_and_another_artifact_are_refused() {
         let good = statement(b"the advisories", 7, NOW + 60);
-        let other = pack(b"other advisories").unwrap();
+        let other = pack(b"other advisories", &[]).unwrap();
         assert!(matches!(unpack(&other.file, &good), Err(BundleError::File { .. })));
         assert!(matches!(unpack(b"no zstd", &good), Err(BundleError::Packed(_))));
         assert!(matches!(unpack(&other.file[..other.file.len() - 1], &good), Err(BundleError::Packed(_))));
@@ -305,5 +366,44 @@ mod tests {
             let manifest = classify(Bytes::from(text.replace(from, to)), Some(OCI_MANIFEST)).unwrap();
             assert!(matches!(packed_file(&manifest), Err(BundleError::Artifact { .. })), "{to}");
         }
+    }
+
+    /// An advisory file about so many packages.
+    fn advisory_file(packages: usize) -> Vec<u8> {
+        let fixed = (0..packages)
+            .map(|it| format!(r#"{{"pkg":{{"name":"p{it}","secfixes":{{"1-r0":["CVE-2026-{it:04}"]}}}}}}"#));
+        let fixed: Vec<String> = fixed.collect();
+        let feed =
+            format!(r#"{{"distroversion":"v3.20","reponame":"main","packages":[{}]}}"#, fixed.join(","));
+        let mut builder = scanner::advisory::Builder::new();
+        builder.add("alpine", Some(NOW), feed.as_bytes()).unwrap();
+        builder.finish(NOW).unwrap()
+    }
+
+    #[test]
+    fn a_delta_is_chosen_by_the_file_in_use_and_leads_to_the_stated_one() {
+        let files: Vec<Vec<u8>> = [400, 410, 420].map(advisory_file).into();
+        let newest = advisory_file(430);
+        // One base twice, and the file itself: neither is worth a layer.
+        let bases = [&files[..], &[files[0].clone(), newest.clone()]].concat();
+        let packed = pack(&newest, &bases).unwrap();
+        assert_eq!(packed.deltas.len(), 3);
+        let manifest = classify(Bytes::from(packed.manifest.clone()), Some(OCI_MANIFEST)).unwrap();
+        let (file, _) = packed_file(&manifest).unwrap();
+        assert!(file.matches(&packed.file), "whoever knows no deltas takes the whole file");
+        let good = statement(&newest, 7, NOW + 60);
+        for (base, delta) in files.iter().zip(&packed.deltas) {
+            let chosen = delta_from(&manifest, &Digest::sha256_of(base)).unwrap();
+            assert!(chosen.matches(delta));
+            assert_eq!(follow(base, delta, &good).unwrap(), newest);
+            // It leads elsewhere than the statement says.
+            let other = statement(&files[0], 7, NOW + 60);
+            assert!(matches!(follow(base, delta, &other), Err(BundleError::File { .. })));
+        }
+        assert!(matches!(follow(&files[0], &packed.deltas[1], &good), Err(BundleError::Delta(_))));
+        assert_eq!(delta_from(&manifest, &Digest::sha256_of(b"no such file")), None);
+        let many: Vec<Vec<u8>> = (1..20).map(advisory_file).collect();
+        assert!(pack(&newest, &many).unwrap().deltas.len() <= DELTAS_MAX);
+        assert!(matches!(pack(&newest, &[b"no advisories".to_vec()]), Err(BundleError::Delta(_))));
     }
 }

@@ -33,8 +33,8 @@ pub struct Args {
 enum Action {
     Build(BuildArgs),
     Info(InfoArgs),
-    Pull(transfer::PullArgs),
-    Push(transfer::PushArgs),
+    Pull(Box<transfer::PullArgs>),
+    Push(Box<transfer::PushArgs>),
     Update(UpdateArgs),
 }
 

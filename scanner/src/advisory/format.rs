@@ -13,7 +13,7 @@ use crate::finding::{Decimal, Epss, Exploited, Severity};
 pub(super) const MAGIC: [u8; 8] = *b"PCADVIS\n";
 /// 2: grades with their sources, remedies, what is exploited and how likely that is.
 pub(super) const FORMAT: u32 = 2;
-const HEADER_BYTES: usize = 160;
+pub(super) const HEADER_BYTES: usize = 160;
 /// Bytes of the header that its own digest covers.
 const HEADER_SIGNED_BYTES: usize = HEADER_BYTES - 32;
 /// No text, no empty slot, no bound.
@@ -22,7 +22,7 @@ pub(super) const NONE: u32 = u32::MAX;
 pub(super) const SLOT_BYTES: usize = 8;
 
 /// The parts of the body, in the order in which they stand.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Section {
     /// JSON list of [`super::Source`].
     Sources,
@@ -91,25 +91,42 @@ impl Header {
         }
         let short = AdvisoryError::Length { found: file.len(), expected: HEADER_BYTES as u64 };
         let (header, body) = file.split_at_checked(HEADER_BYTES).ok_or(short)?;
+        let header = Self::parse(header)?;
+        let total = header.file_bytes();
+        let total = total.ok_or(AdvisoryError::Corrupt { what: "section lengths", offset: 52 })?;
+        if usize::try_from(total) != Ok(file.len()) {
+            return Err(AdvisoryError::Length { found: file.len(), expected: total });
+        }
+        check_digest("body", &header.body_sha256, body)?;
+        Ok(header)
+    }
+
+    /// Reads the header alone; of the body it only says what it must be.
+    pub(super) fn parse(header: &[u8]) -> Result<Self, AdvisoryError> {
+        if !header.starts_with(&MAGIC) {
+            return Err(AdvisoryError::NotAdvisories);
+        }
         let format = u32::from_le_bytes(array(header, 8)?);
         if format != FORMAT {
             return Err(AdvisoryError::Format { found: format, expected: FORMAT });
         }
-        let (covered, expected) = header.split_at(HEADER_SIGNED_BYTES);
+        let short = AdvisoryError::Length { found: header.len(), expected: HEADER_BYTES as u64 };
+        let (covered, expected) = header.split_at_checked(HEADER_SIGNED_BYTES).ok_or(short)?;
         check_digest("header", expected, covered)?;
         let mut lengths = [0; SECTIONS];
         for (index, length) in lengths.iter_mut().enumerate() {
             *length = u64::from_le_bytes(array(header, 52 + index * 8)?);
         }
-        let total = lengths.iter().try_fold(HEADER_BYTES as u64, |sum, length| sum.checked_add(*length));
-        let total = total.ok_or(AdvisoryError::Corrupt { what: "section lengths", offset: 52 })?;
-        if usize::try_from(total) != Ok(file.len()) {
-            return Err(AdvisoryError::Length { found: file.len(), expected: total });
-        }
-        let header =
-            Self { built: i64::from_le_bytes(array(header, 12)?), body_sha256: array(header, 20)?, lengths };
-        check_digest("body", &header.body_sha256, body)?;
-        Ok(header)
+        Ok(Self { built: i64::from_le_bytes(array(header, 12)?), body_sha256: array(header, 20)?, lengths })
+    }
+
+    /// Bytes of the whole file; `None` where its parts have no sum.
+    pub(super) fn file_bytes(&self) -> Option<u64> {
+        self.lengths.iter().try_fold(HEADER_BYTES as u64, |sum, length| sum.checked_add(*length))
+    }
+
+    pub(super) fn section_bytes(&self, section: Section) -> u64 {
+        self.lengths[section as usize]
     }
 
     pub(super) fn section(self, file: &[u8], section: Section) -> Result<Reader<'_>, AdvisoryError> {

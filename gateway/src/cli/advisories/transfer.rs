@@ -1,6 +1,7 @@
 //! `portcullis advisories push|pull`: the advisory file by way of a registry, signed, with an end and a counter.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -9,6 +10,7 @@ use keys::signature::Subject;
 use keys::signer::ImageDescriptor;
 use keys::trust_store::{Identity, RepositoryMatch, TrustStore};
 use oci_distribution::RegistryOperation;
+use scanner::advisory::Advisories;
 
 use crate::advisories::bundle::{self, EMPTY, PACKED_BYTES_MAX, PREDICATE_TYPE, Seen, Stated};
 use crate::advisories::write_file;
@@ -18,10 +20,11 @@ use crate::cli::signing_key::SigningKey;
 use crate::cli::verify::by_key;
 use crate::clock::Clock;
 use crate::digest::Digest;
-use crate::manifest::OCI_MANIFEST;
+use crate::manifest::{Manifest, OCI_MANIFEST};
 use crate::reference::ImageReference;
 use crate::source::attestations;
 use crate::source::publish::publish;
+use crate::source::registry::Remote;
 
 /// How long a publication may be taken up, unless said otherwise: a mirror's bad week, and no longer.
 const VALID_FOR_DEFAULT: &str = "14d";
@@ -36,6 +39,13 @@ pub(super) struct PushArgs {
     file: PathBuf,
     #[command(flatten)]
     key: SigningKey,
+    /// An older file, published before, from which sites may come: what leads from it to this one is published beside it, and is
+    /// much smaller. May be repeated; what stands under the name now is taken without being named.
+    #[arg(long = "delta-from", value_name = "FILE")]
+    delta_from: Vec<PathBuf>,
+    /// Publish the whole file alone.
+    #[arg(long, conflicts_with = "delta_from")]
+    no_delta: bool,
     /// How long it may be taken up.
     #[arg(long, value_name = "TIME", default_value = VALID_FOR_DEFAULT, value_parser = humantime::parse_duration)]
     valid_for: Duration,
@@ -75,9 +85,11 @@ pub(super) fn push(args: &PushArgs) -> anyhow::Result<()> {
     let signer = args.key.signer()?;
     let remote = args.registry.remote(&args.image)?;
     remote.log_in(RegistryOperation::Push)?;
-    let packed = bundle::pack(&file)?;
-    remote.push_blob(EMPTY)?;
-    remote.push_blob(&packed.file)?;
+    let bases = if args.no_delta { Vec::new() } else { bases(args, &remote)? };
+    let packed = bundle::pack(&file, &bases)?;
+    for blob in [EMPTY, &packed.file].into_iter().chain(packed.deltas.iter().map(Vec::as_slice)) {
+        remote.push_blob(blob)?;
+    }
     let digest = Digest::sha256_of(&packed.manifest);
     let image = ImageDescriptor {
         digest: digest.as_str(),
@@ -89,8 +101,38 @@ pub(super) fn push(args: &PushArgs) -> anyhow::Result<()> {
     remote.push_manifest(digest.as_str(), &packed.manifest, OCI_MANIFEST)?;
     publish(&remote, &digest, &statement)?;
     remote.push_manifest(args.image.target(), &packed.manifest, OCI_MANIFEST)?;
-    println!("{}@{digest} published as number {}", args.image.name(), stated.counter);
+    let deltas = match packed.deltas.len() {
+        0 => String::new(),
+        count => {
+            format!(", with {count} deltas of {} bytes", packed.deltas.iter().map(Vec::len).sum::<usize>())
+        }
+    };
+    println!("{}@{digest} published as number {}{deltas}", args.image.name(), stated.counter);
     Ok(())
+}
+
+/// The files from which sites may come: those that are named, and what stands under the name now. Nothing of that one is
+/// believed; if it is no advisory file, sites take the new one whole.
+fn bases(args: &PushArgs, remote: &Remote) -> anyhow::Result<Vec<Vec<u8>>> {
+    let mut bases = Vec::new();
+    for path in &args.delta_from {
+        let unreadable = || UsageError(format!("cannot use the advisories `{}`", path.display()));
+        crate::advisories::load(path).with_context(unreadable)?;
+        bases.push(std::fs::read(path).with_context(unreadable)?);
+    }
+    if let Some(file) =
+        published(args, remote).filter(|file| Advisories::open(Arc::new(file.clone())).is_ok())
+    {
+        bases.push(file);
+    }
+    Ok(bases)
+}
+
+/// What stands under the name now, if it can be read.
+fn published(args: &PushArgs, remote: &Remote) -> Option<Vec<u8>> {
+    let manifest = remote.manifest(args.image.target()).ok()??;
+    let (packed, _) = bundle::packed_file(&manifest).ok()?;
+    bundle::unpack_unstated(&remote.small_blob(&packed, PACKED_BYTES_MAX).ok()?).ok()
 }
 
 pub(super) fn pull(args: &PullArgs) -> anyhow::Result<()> {
@@ -127,13 +169,33 @@ pub(super) fn pull(args: &PullArgs) -> anyhow::Result<()> {
         println!("{repository}@{digest} is in use already");
         return Ok(());
     }
-    let file = bundle::unpack(&remote.small_blob(&packed, PACKED_BYTES_MAX)?, &stated)?;
+    let (file, way) = match by_delta(args, &remote, &manifest, &stated) {
+        Some((file, bytes)) => (file, format!(", by a delta of {bytes} bytes")),
+        None => (bundle::unpack(&remote.small_blob(&packed, PACKED_BYTES_MAX)?, &stated)?, String::new()),
+    };
     // First the memory: a crash between the two asks for the same file again, and never for an older one.
     write_memory(&memory, &Seen { digest: String::new(), ..taken.clone() })?;
     write_file(&args.file, &file)?;
     write_memory(&memory, &taken)?;
-    println!("{repository}@{digest} taken up, {} bytes in `{}`", file.len(), args.file.display());
+    println!("{repository}@{digest} taken up, {} bytes in `{}`{way}", file.len(), args.file.display());
     Ok(())
+}
+
+/// The file out of the one in use, where the publication has what leads from there, and how many bytes that has. One that
+/// leads nowhere is told, and the whole file is taken: both must be the file that the publisher states.
+fn by_delta(
+    args: &PullArgs,
+    remote: &Remote,
+    manifest: &Manifest,
+    stated: &Stated,
+) -> Option<(Vec<u8>, usize)> {
+    let base = std::fs::read(&args.file).ok()?;
+    let delta = bundle::delta_from(manifest, &Digest::sha256_of(&base))?;
+    let followed = || -> anyhow::Result<(Vec<u8>, usize)> {
+        let delta = remote.small_blob(&delta, PACKED_BYTES_MAX)?;
+        Ok((bundle::follow(&base, &delta, stated)?, delta.len()))
+    };
+    followed().inspect_err(|error| eprintln!("warning: {error:#}; taking the whole file")).ok()
 }
 
 fn memory_of(file: &Path) -> PathBuf {
