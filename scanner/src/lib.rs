@@ -4,6 +4,7 @@
 //! hostile until proven otherwise, so every reader is bounded by [`limits`].
 
 pub mod advisory;
+mod bytes;
 pub mod detectors;
 pub mod diff;
 mod executables;
@@ -20,4 +21,5 @@ pub mod purl;
 pub mod release;
 pub mod report;
 pub mod sbom;
+mod sqlite;
 pub mod versions;

@@ -7,7 +7,6 @@ use crate::limits::Limits;
 use crate::package::Package;
 
 mod bdb;
-mod bytes;
 mod header;
 mod manifest;
 mod ndb;

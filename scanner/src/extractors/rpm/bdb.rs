@@ -1,8 +1,8 @@
 //! `Packages` as a Berkeley DB hash: pages of key and value items, long values in chains of overflow pages (Berkeley DB,
 //! `dbinc/db_page.h`).
 
-use super::bytes::{Endian, Pages};
 use super::{Visit, malformed};
+use crate::bytes::{Endian, Pages};
 use crate::extractors::ExtractError;
 
 /// Of a hash database; where it reads backwards, the file has the other byte order.

@@ -1,7 +1,7 @@
 //! One package's header: an index of tags, then their data (rpm, `docs/manual/format_header.md`).
 
-use super::bytes::Endian;
 use super::{evr, is_key, malformed, source};
+use crate::bytes::Endian;
 use crate::extractors::{ExtractError, FileDigest, OwnedFile, field, may_hold_packages, relative};
 use crate::package::{Package, PackageKind};
 

@@ -1,7 +1,7 @@
 //! `Packages.db`, rpm's own format: pages of slots, then one blob a package (rpm, `lib/backend/ndb/rpmpkg.c`).
 
-use super::bytes::Endian;
 use super::{Visit, malformed};
+use crate::bytes::Endian;
 use crate::extractors::ExtractError;
 
 pub(super) const MAGIC: &[u8] = b"RpmP";
