@@ -5,6 +5,7 @@
 
 mod aliases;
 mod builder;
+mod constraint;
 mod csaf;
 mod debian;
 pub mod delta;
