@@ -12,6 +12,7 @@ pub mod delta;
 mod ecosystem;
 mod feed;
 mod format;
+mod grype;
 mod npm;
 mod osv;
 mod photon;

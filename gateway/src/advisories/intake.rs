@@ -10,6 +10,10 @@ use scanner::advisory::{Builder, FeedError};
 /// Largest document or list of documents after unpacking, in bytes. The largest real one, Debian's tracker, has 70 MB;
 /// the bound stops decompression bombs.
 pub const DOCUMENT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Largest database of another scanner (`.db`), in bytes. Grype's has 1.6 GB; it is read whole.
+pub const DATABASE_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
+/// How SQLite's files begin.
+const SQLITE: &[u8] = b"SQLite format 3\0";
 /// Sum of all documents of one archive after unpacking, in bytes.
 pub const ARCHIVE_BYTES_MAX: u64 = 8 * 1024 * 1024 * 1024;
 /// The same of a tar archive, whose members are read one after the other: Red Hat's VEX documents of all years have some
@@ -159,11 +163,12 @@ pub fn add_file(builder: &mut Builder, source: &str, file: &Path) -> Result<Inta
     let mut start = Vec::new();
     plain.by_ref().take(TAR_BLOCK_BYTES).read_to_end(&mut start).map_err(read)?;
     let is_tar = start.get(257..262) == Some(b"ustar");
+    let max = if start.starts_with(SQLITE) { DATABASE_BYTES_MAX } else { DOCUMENT_BYTES_MAX };
     let plain = io::Cursor::new(start).chain(plain);
     if is_tar {
         return add_tar(builder, source, dated, file, plain);
     }
-    let bytes = read_capped(plain, file)?;
+    let bytes = read_capped(plain, max, file)?;
     let mut intake = Intake::default();
     add_text(builder, source, dated, &file.display().to_string(), &bytes, &mut intake)?;
     Ok(intake)
@@ -198,18 +203,19 @@ fn add_tar(
         if !member.header().entry_type().is_file() || !is_feed_name(Path::new(&name)) {
             continue;
         }
-        let bytes = read_capped(member, file)?;
+        let max = if name.ends_with(".db") { DATABASE_BYTES_MAX } else { DOCUMENT_BYTES_MAX };
+        let bytes = read_capped(member, max, file)?;
         add_text(builder, source, dated, &format!("{}!{name}", file.display()), &bytes, &mut intake)?;
     }
     Ok(intake)
 }
 
-fn read_capped(reader: impl Read, file: &Path) -> Result<Vec<u8>, IntakeError> {
+fn read_capped(reader: impl Read, max: u64, file: &Path) -> Result<Vec<u8>, IntakeError> {
     let mut bytes = Vec::new();
-    let read = reader.take(DOCUMENT_BYTES_MAX + 1).read_to_end(&mut bytes);
+    let read = reader.take(max + 1).read_to_end(&mut bytes);
     read.map_err(|source| IntakeError::Read { path: file.to_owned(), source })?;
-    if bytes.len() as u64 > DOCUMENT_BYTES_MAX {
-        return Err(IntakeError::TooLarge { path: file.to_owned(), max: DOCUMENT_BYTES_MAX, unit: "bytes" });
+    if bytes.len() as u64 > max {
+        return Err(IntakeError::TooLarge { path: file.to_owned(), max, unit: "bytes" });
     }
     Ok(bytes)
 }
@@ -235,7 +241,7 @@ fn add_zip(
         if !member.is_file() || !is_feed_name(Path::new(&name)) {
             continue;
         }
-        let bytes = read_capped(member, file)?;
+        let bytes = read_capped(member, DOCUMENT_BYTES_MAX, file)?;
         total = total.saturating_add(bytes.len() as u64);
         if total > ARCHIVE_BYTES_MAX {
             return Err(IntakeError::TooLarge {

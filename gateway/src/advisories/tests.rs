@@ -1,5 +1,7 @@
 //! Updates against a loopback server that can change, shrink, lie, and cut short.
 
+mod grype;
+
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

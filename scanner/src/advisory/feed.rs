@@ -6,7 +6,9 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::severity::Grade;
-use super::{Ecosystem, Range, Remedy, csaf, debian, npm, osv, photon, secdb, signals, trivy, updateinfo};
+use super::{
+    Ecosystem, Range, Remedy, csaf, debian, grype, npm, osv, photon, secdb, signals, trivy, updateinfo,
+};
 use crate::finding::{Epss, Exploited};
 
 /// A format that advisories are published in.
@@ -23,6 +25,8 @@ pub enum FeedKind {
     DebianTracker,
     /// FIRST's exploit predictions, as CSV or as its API answers.
     Epss,
+    /// The database of Grype.
+    GrypeDb,
     /// CISA's catalogue of known exploited vulnerabilities, or one entry of it.
     Kev,
     /// One advisory of the former Node.js security working group.
@@ -208,6 +212,7 @@ pub(super) fn parse(document: &[u8]) -> Result<Parsed, FeedError> {
         FeedKind::DebianTracker => debian::parse_tracker(document),
         FeedKind::Epss if is_epss_csv(document) => return signals::parse_epss_csv(document).map_err(broken),
         FeedKind::Epss => signals::parse_epss_answer(document),
+        FeedKind::GrypeDb => return grype::parse(document).map_err(broken),
         FeedKind::Kev => signals::parse_kev(document),
         FeedKind::NodejsSecurityWg => npm::parse_security_wg(document),
         FeedKind::Osv => osv::parse(document),
@@ -229,6 +234,9 @@ fn is_epss_csv(document: &[u8]) -> bool {
 fn recognise(document: &[u8]) -> Result<FeedKind, FeedError> {
     if is_epss_csv(document) {
         return Ok(FeedKind::Epss);
+    }
+    if grype::recognises(document) {
+        return Ok(FeedKind::GrypeDb);
     }
     if trivy::bolt::recognises(document) {
         return Ok(FeedKind::TrivyDb);
