@@ -35,6 +35,9 @@ scan = { deny = ["critical"], unknown = "accept-unsafe", end-of-life = "off", ma
 # Advisories of no package that is looked at: inventories and secrets are compared, not findings.
 NO_ADVISORIES = '{ "distroversion": "v3.20", "reponame": "main", "packages": [] }'
 
+# Of what a scanner that failed had to say.
+LINES_SHOWN_MAX = 10
+
 CAUSES = {
     "archive-member": "in a packed archive, which the other does not open, or not in a file of this kind",
     "classifier": "a program that tells its version, in a way for which the other has no rule",
@@ -284,9 +287,10 @@ def compare(portcullis, layout, rounds, without, work):
     for number in range(rounds):
         for name in order[number % len(order):] + order[:number % len(order)]:
             code, outputs[name], errors, cost = measured(commands[name], environment)
-            # Of portcullis, 1 is a denial: it has read the image.
-            if code not in ((0, 1) if name == "portcullis" else (0,)):
-                sys.exit(f"{name} failed with {code} on {layout}:\n{errors}")
+            # Of portcullis, 1 is a denial: it has read the image. Of trufflehog, 1 is a file that it could not read.
+            if code not in ((0, 1) if name in ("portcullis", "trufflehog") else (0,)):
+                last = "\n".join(errors.splitlines()[-LINES_SHOWN_MAX:])
+                sys.exit(f"{name} failed with {code} on {layout}:\n{last}")
             costs[name].append(cost)
     scan = json.loads(outputs["portcullis"])["scans"][0]["scan"]
     median = {name: {key: statistics.median(cost[key] for cost in told) for key in told[0]} for name, told in costs.items()}
