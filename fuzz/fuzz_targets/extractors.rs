@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use scanner::extractors::all;
 
-const PATHS: [&str; 20] = [
+const PATHS: [&str; 21] = [
     "a.deps.json",
     "a.jar",
     "a/ebin/a.app",
@@ -16,6 +16,7 @@ const PATHS: [&str; 20] = [
     "java/release",
     "lib/apk/db/installed",
     "library/a/DESCRIPTION",
+    "node_modules/x/dist/y/package.json",
     "node_modules/x/package.json",
     "opt/bitnami/.spdx-a.spdx",
     "specifications/x-1.gemspec",

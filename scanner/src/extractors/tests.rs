@@ -48,7 +48,7 @@ fn a_new_version_of_any_part_is_a_new_analyzer() {
     let detectors = detectors.map(|detector| format!("{}/{}", detector.name(), detector.version()));
     let executables = format!("{}/{}", crate::executables::NAME, crate::executables::VERSION);
     let parts: Vec<_> = extractors.chain(detectors).chain([executables]).collect();
-    let expected = "apk/3 chisel/1 composer/1 conda/1 content-manifest/1 cran/1 dotnet/1 dpkg/3 erlang/1 java/2 node/2 opkg/1 os-release/1 pacman/1 python/2 rpm/4 ruby/1 runtimes/1 spdx/1 unsupported/4 \
+    let expected = "apk/3 chisel/1 composer/1 conda/1 content-manifest/1 cran/1 dotnet/1 dpkg/3 erlang/1 java/2 node/3 opkg/1 os-release/1 pacman/1 python/2 rpm/4 ruby/1 runtimes/1 spdx/1 unsupported/4 \
         permissions/1 secrets/2 executable/7";
     assert_eq!(parts.join(" "), expected, "raise `ANALYZER` together with this list");
     assert_eq!(crate::layer::ANALYZER, "portcullis-layer/11");
@@ -105,6 +105,8 @@ fn databases_are_wanted_and_look_alikes_are_not() {
         ("node_modules/x/package.json", true),
         ("app/node_modules/@s/x/package.json", true),
         ("app/node_modules/@s/package.json", false),
+        ("app/node_modules/x/dist/@s/y/package.json", true),
+        ("app/node_modules/x/fixtures/y/package.json", false),
         ("app/node_modules/x/test/package.json", false),
         ("app/package.json", true),
         ("usr/share/nodejs/x/package.json", true),
@@ -238,6 +240,26 @@ fn node_reads_name_and_version_at_any_depth_of_nonsense() {
     assert!(packages(path, b"{").is_err());
     let deep = format!(r#"{{"name":"x","version":"1","a":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
     assert!(matches!(packages(path, deep.as_bytes()), Ok(_) | Err(_)), "and no stack overflow");
+}
+
+#[test]
+fn copies_that_a_node_package_brings_are_packages_when_they_bear_their_folders_name() {
+    let named = |name: &str, more: &str| format!(r#"{{"name":"{name}","version":"1.2.3"{more}}}"#);
+    for (folder, text, expected) in [
+        ("x/dist/compiled/react-is", named("react-is", ""), &["react-is 1.2.3"][..]),
+        ("@a/x/dist/@babel/runtime", named("@babel/runtime", ""), &["@babel/runtime 1.2.3"]),
+        ("x/vendor/y", named("y", r#","private":false"#), &["y 1.2.3"]),
+        // Markers, parts and what is not JSON at all.
+        ("x/bin", named("bin", r#","private":true"#), &[]),
+        ("x/dist/esm", named("x", ""), &[]),
+        ("x/dist/@babel/runtime", named("runtime", ""), &[]),
+        ("x/dist/y", r#"{"name":"y"}"#.to_owned(), &[]),
+        ("x/dist/y", "{{name}}".to_owned(), &[]),
+    ] {
+        let path = format!("app/node_modules/{folder}/package.json");
+        let expected: Vec<String> = expected.iter().map(|line| (*line).to_owned()).collect();
+        assert_eq!(packages(&path, text.as_bytes()), Ok(expected), "{folder}");
+    }
 }
 
 #[test]
