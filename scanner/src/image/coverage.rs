@@ -106,46 +106,46 @@ fn claims(
     let listing = of_kind(PackageKind::Deb).chain(of_kind(PackageKind::Opkg));
     let debs: HashSet<&str> = listing.map(|found| found.package.name.as_str()).collect();
     let described: HashSet<&str> = of_kind(PackageKind::Python).map(|found| found.path.as_str()).collect();
+    let mut claims: Vec<(&OwnedFile, usize)> = Vec::new();
+    for (id, extraction) in view.extractions() {
+        let Some(place) = view.visible.get(&id) else { continue };
+        match &extraction.found {
+            Ok(Extracted::Owned(files)) => {
+                let of_installed = match place.strip_suffix("/RECORD") {
+                    Some(folder) => described.contains(format!("{folder}/METADATA").as_str()),
+                    None => listed_package(place).is_some_and(|name| debs.contains(name)),
+                };
+                claims.extend(files.iter().filter(|_| of_installed).map(|file| (file, id.layer())));
+            }
+            Ok(Extracted::System { packages, owned }) => {
+                for (number, file) in owned {
+                    let package = usize::try_from(*number).ok().and_then(|number| packages.get(number));
+                    let origin = package.and_then(|package| origins.get(package)).copied();
+                    claims.push((file, origin.unwrap_or(id.layer())));
+                }
+            }
+            _ => {}
+        }
+    }
+    // dpkg lists a file with a digest, and once more without, which then adds nothing.
+    claims.sort_by_key(|(file, _)| file.digest.is_none());
     let mut classes: HashMap<EntryId, Class> = HashMap::new();
-    let mut differing: HashSet<EntryId> = HashSet::new();
-    let mut claim = |file: &OwnedFile, installed_in: usize| {
-        let Some(content) = view.content(file.path.as_bytes()) else { return };
-        let Some(program) = programs.get(&content) else { return };
-        let class = match file.digest.as_ref().and_then(|stated| program.is(stated)) {
+    let mut stated: HashSet<EntryId> = HashSet::new();
+    for (file, installed_in) in claims {
+        let Some(content) = view.content(file.path.as_bytes()) else { continue };
+        let Some(program) = programs.get(&content) else { continue };
+        match &file.digest {
+            Some(_) => drop(stated.insert(content)),
+            None if stated.contains(&content) => continue,
+            None => {}
+        }
+        let class = match file.digest.as_ref().and_then(|digest| program.is(digest)) {
             Some(true) => Class::Verified,
-            // dpkg lists a file with a digest, and once more without.
-            None if differing.contains(&content) => Class::Modified,
             None if content.layer() <= installed_in => Class::Owned,
             _ => Class::Modified,
         };
-        if file.digest.is_some() && class == Class::Modified {
-            differing.insert(content);
-        }
         let known = classes.entry(content).or_insert(class);
         *known = class.min(*known);
-    };
-    for stated in [true, false] {
-        for (id, extraction) in view.extractions() {
-            let Some(place) = view.visible.get(&id) else { continue };
-            match &extraction.found {
-                Ok(Extracted::Owned(files)) => {
-                    let of_installed = match place.strip_suffix("/RECORD") {
-                        Some(folder) => described.contains(format!("{folder}/METADATA").as_str()),
-                        None => listed_package(place).is_some_and(|name| debs.contains(name)),
-                    };
-                    let files = files.iter().filter(|file| of_installed && file.digest.is_some() == stated);
-                    files.for_each(|file| claim(file, id.layer()));
-                }
-                Ok(Extracted::System { packages, owned }) => {
-                    for (number, file) in owned.iter().filter(|(_, file)| file.digest.is_some() == stated) {
-                        let package = usize::try_from(*number).ok().and_then(|number| packages.get(number));
-                        let origin = package.and_then(|package| origins.get(package)).copied();
-                        claim(file, origin.unwrap_or(id.layer()));
-                    }
-                }
-                _ => {}
-            }
-        }
     }
     classes
 }
