@@ -151,11 +151,11 @@ fn often(byte: u8) -> u64 {
 
 /// The first eight bytes of a keyword as a number, and the bits of it that count.
 fn head(keyword: &[u8]) -> (u64, u64) {
-    let mut bytes = [0; 8];
+    let (mut bytes, mut mask) = ([0; 8], [0; 8]);
     let length = keyword.len().min(bytes.len());
     bytes[..length].copy_from_slice(&keyword[..length]);
-    let mask = u64::MAX.checked_shr(64 - 8 * u32::try_from(length).unwrap_or(8)).unwrap_or_default();
-    (u64::from_le_bytes(bytes), mask)
+    mask[..length].fill(u8::MAX);
+    (u64::from_le_bytes(bytes), u64::from_le_bytes(mask))
 }
 
 fn packed(gram: [u8; GRAM_BYTES]) -> u64 {
