@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use keys::signature::VerifiedSignature;
+use rusqlite::Connection;
 use scanner::advisory::Advisories;
 use tokio::sync::Semaphore;
 
@@ -259,19 +260,16 @@ impl Judge {
     }
 
     async fn weigh_push(self: &Arc<Self>, push: &Arc<Push>, basis: &Basis) -> Result<Evidence, JudgeError> {
-        let _turn = self.weighing.acquire().await;
-        let (judge, push, basis) = (Arc::clone(self), Arc::clone(push), basis.clone());
+        let (push, basis) = (Arc::clone(push), basis.clone());
         let first_tag = push.tags.first().cloned();
-        tokio::task::spawn_blocking(move || {
-            judge.records.read(|connection| {
-                let Push { repository, digest, manifest, tags, .. } = &*push;
-                staging::check_complete(connection, repository, manifest)?;
-                let evidence = judge.evidence(connection, repository, digest, manifest, &basis)?;
-                let previous = judge.previous(connection, repository, &evidence, tags, &basis)?;
-                Ok(Evidence { previous, ..evidence })
-            })
+        self.in_turn(move |judge, connection| {
+            let Push { repository, digest, manifest, tags, .. } = &*push;
+            staging::check_complete(connection, repository, manifest)?;
+            let evidence = judge.evidence(connection, repository, digest, manifest, &basis)?;
+            let previous = judge.previous(connection, repository, &evidence, tags, &basis)?;
+            Ok(Evidence { previous, ..evidence })
         })
-        .await?
+        .await
         .map(|evidence| Evidence { tag: first_tag, ..evidence })
     }
 
@@ -439,16 +437,9 @@ impl Judge {
         row: &ManifestRow,
         basis: &Basis,
     ) -> Result<Evidence, JudgeError> {
-        let _turn = self.weighing.acquire().await;
-        let (judge, repository, basis) = (Arc::clone(self), repository.to_owned(), basis.clone());
-        let (digest, media_type) = (row.digest.clone(), row.media_type.clone());
-        tokio::task::spawn_blocking(move || {
-            judge.records.read(|connection| {
-                let manifest = judge.stored_manifest(connection, &digest, &media_type)?;
-                judge.evidence(connection, &repository, &digest, &manifest, &basis)
-            })
-        })
-        .await?
+        let (repository, row, basis) = (repository.to_owned(), row.clone(), basis.clone());
+        self.in_turn(move |judge, connection| judge.stored_evidence(connection, &repository, &row, &basis))
+            .await
     }
 
     /// The same of what is not released yet, with the release whose place it would take.
@@ -458,17 +449,35 @@ impl Judge {
         row: &ManifestRow,
         basis: &Basis,
     ) -> Result<Evidence, JudgeError> {
-        let evidence = self.weigh(repository, row, basis).await?;
-        let _turn = self.weighing.acquire().await;
-        let (judge, repository, basis) = (Arc::clone(self), repository.to_owned(), basis.clone());
-        tokio::task::spawn_blocking(move || {
-            let previous = judge.records.read(|connection| {
-                let tags = manifests::staged_tags(connection, &repository, &evidence.digest)?;
-                judge.previous(connection, &repository, &evidence, &tags, &basis)
-            })?;
+        let (repository, row, basis) = (repository.to_owned(), row.clone(), basis.clone());
+        self.in_turn(move |judge, connection| {
+            let evidence = judge.stored_evidence(connection, &repository, &row, &basis)?;
+            let tags = manifests::staged_tags(connection, &repository, &row.digest)?;
+            let previous = judge.previous(connection, &repository, &evidence, &tags, &basis)?;
             Ok(Evidence { previous, ..evidence })
         })
-        .await?
+        .await
+    }
+
+    /// Reads off the asynchronous threads, and so many at once as memory allows.
+    async fn in_turn<T: Send + 'static>(
+        self: &Arc<Self>,
+        read: impl FnOnce(&Self, &Connection) -> Result<T, JudgeError> + Send + 'static,
+    ) -> Result<T, JudgeError> {
+        let _turn = self.weighing.acquire().await;
+        let judge = Arc::clone(self);
+        tokio::task::spawn_blocking(move || judge.records.read(|connection| read(&judge, connection))).await?
+    }
+
+    fn stored_evidence(
+        &self,
+        connection: &Connection,
+        repository: &str,
+        row: &ManifestRow,
+        basis: &Basis,
+    ) -> Result<Evidence, JudgeError> {
+        let manifest = self.stored_manifest(connection, &row.digest, &row.media_type)?;
+        self.evidence(connection, repository, &row.digest, &manifest, basis)
     }
 
     /// The name that policy patterns match.
