@@ -101,7 +101,7 @@ impl Progress {
 }
 
 impl Ingest {
-    /// `threads`: how many layers may be walked at the same moment.
+    /// `threads`: how many layers may be unpacked at the same moment, and as many read.
     pub fn new(
         blobs: Arc<Blobs>,
         records: Arc<Records>,

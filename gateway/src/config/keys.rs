@@ -245,7 +245,7 @@ pub(super) const KEYS: &[Key] = &[
         "threads",
         Kind::Count,
         None,
-        "Layers walked at the same moment. Default: the number of processors.",
+        "Layers unpacked at the same moment, and as many read: each is unpacked on one thread and read on another. Default: the number of processors.",
     ),
     key("gc", "interval", Kind::Duration, Some("10m"), "Pause between two rounds of garbage collection."),
     key(

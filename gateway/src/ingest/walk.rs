@@ -43,7 +43,7 @@ pub(super) struct Walk {
 type Piece = (Vec<u8>, u64);
 
 impl Walks {
-    /// `threads`: how many layers may be read at the same moment.
+    /// `threads`: how many layers may be unpacked at the same moment, and as many read.
     pub(super) fn new(threads: usize, metrics: Arc<Metrics>) -> Self {
         let places = || Arc::new(Semaphore::new(threads.max(1)));
         Self { unpacking: places(), reading: places(), metrics }
