@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::clients::{self, Outcome, find_or_skip, skip};
+use crate::engine_start;
 
 /// Longest that it may take to answer.
 const START: Duration = Duration::from_secs(40);
@@ -53,19 +53,9 @@ impl Containerd {
             .stderr(log)
             .spawn()
             .map_err(|error| error.to_string())?;
-        let mut engine = Self { ctr, folder, process };
-        let deadline = Instant::now() + START;
-        loop {
-            if engine.ctr(&["version"]).code == 0 {
-                return Ok(engine);
-            }
-            let ended = engine.process.try_wait().ok().flatten();
-            if ended.is_some() || Instant::now() > deadline {
-                let log = fs::read_to_string(engine.folder.path().join("log")).unwrap_or_default();
-                return Err(log.lines().last().unwrap_or("no output").to_owned());
-            }
-            thread::sleep(Duration::from_millis(100));
-        }
+        let log = folder.path().join("log");
+        let engine = Self { ctr, folder, process };
+        engine_start::answers(engine, |it| &mut it.process, &log, START, |it| it.ctr(&["version"]).code == 0)
     }
 
     /// Its socket.

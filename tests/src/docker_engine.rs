@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::clients::{self, Outcome, find, skip};
+use crate::engine_start;
 
 /// Longest that the engine may take to answer.
 const START: Duration = Duration::from_secs(40);
@@ -58,19 +59,15 @@ impl DockerEngine {
             .stderr(errors)
             .spawn()
             .map_err(|error| error.to_string())?;
-        let mut engine = Self { folder, process };
-        let deadline = Instant::now() + START;
-        loop {
-            if engine.docker(&["version", "--format", "{{.Server.Version}}"]).code == 0 {
-                return Ok(engine);
-            }
-            let ended = engine.process.try_wait().ok().flatten();
-            if ended.is_some() || Instant::now() > deadline {
-                let log = fs::read_to_string(engine.folder.path().join("log")).unwrap_or_default();
-                return Err(log.lines().last().unwrap_or("no output").to_owned());
-            }
-            thread::sleep(Duration::from_millis(100));
-        }
+        let log = folder.path().join("log");
+        let engine = Self { folder, process };
+        engine_start::answers(
+            engine,
+            |it| &mut it.process,
+            &log,
+            START,
+            |it| it.docker(&["version", "--format", "{{.Server.Version}}"]).code == 0,
+        )
     }
 
     /// Runs the `docker` client against this engine.

@@ -6,6 +6,7 @@ pub mod clients;
 pub mod containerd_engine;
 pub mod debian_root;
 pub mod docker_engine;
+mod engine_start;
 pub mod http;
 pub mod image_builder;
 pub mod inventory;
