@@ -1,10 +1,14 @@
 //! The streaming pipeline of one upload: each byte passes once through size limit, digest, file and layer walk.
 //!
 //! A request's body is cut into batches. While one batch is hashed and written on a blocking thread, the next is read
-//! from the socket and an earlier one is walked on two more; the queues between are short, so a slow stage stops the socket
-//! and memory stays constant. The walk lives in the [`Session`] and goes on between requests. What is in memory can always be made
-//! again from the stored bytes: after a restart, or when an idle session was dropped to make room.
+//! from the socket and what was written is walked on two more. The walk lives in the [`Session`], goes on between requests,
+//! and may fall behind its upload: the bytes are in the file. An upload is answered when they are durable; whoever needs
+//! the report waits for the walk's end at [`Pending`]. All queues are bounded, so that a slow stage stops the socket in the
+//! end and memory stays constant. What is in memory can always be made again from the stored bytes: after a restart, or
+//! when an idle session was dropped to make room.
 
+mod backlog;
+mod pending;
 mod sessions;
 mod walk;
 
@@ -25,6 +29,8 @@ use crate::clock::Clock;
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::records::{self, RecordError, Records};
 use crate::telemetry::Metrics;
+use pending::Going;
+pub(crate) use pending::Pending;
 pub use sessions::{Session, SessionError, Sessions};
 use walk::{Walk, Walks};
 
@@ -33,6 +39,8 @@ use walk::{Walk, Walks};
 const BATCH_BYTES: usize = 256 * 1024;
 /// How many bytes may be dirty before the disk is asked to begin; otherwise the last request would wait for all of them.
 const SYNC_EVERY_BYTES: u64 = 32 * 1024 * 1024;
+/// A walk of so few bytes is waited for, so that its report is stored with the blob.
+const WAITED_FOR_BYTES_MAX: u64 = 1024 * 1024;
 /// Locks against garbage collection; a digest picks one.
 const LOCKS: usize = 64;
 
@@ -76,6 +84,7 @@ pub struct Ingest {
     blobs: Arc<Blobs>,
     records: Arc<Records>,
     walks: Walks,
+    pending: Arc<Pending>,
     blob_bytes_max: u64,
     locks: Vec<tokio::sync::Mutex<()>>,
     clock: Clock,
@@ -114,6 +123,8 @@ impl Ingest {
             blobs,
             records,
             walks: Walks::new(threads, Arc::clone(&metrics)),
+            // Enough that the cores need not wait for the client.
+            pending: Arc::new(Pending::new(threads.max(2))),
             blob_bytes_max,
             locks: (0..LOCKS).map(|_| tokio::sync::Mutex::new(())).collect(),
             clock,
@@ -124,6 +135,21 @@ impl Ingest {
     /// Largest blob accepted, in bytes.
     pub fn blob_bytes_max(&self) -> u64 {
         self.blob_bytes_max
+    }
+
+    /// Where the bytes are.
+    pub(crate) fn blobs(&self) -> &Arc<Blobs> {
+        &self.blobs
+    }
+
+    /// Where they are recorded.
+    pub(crate) fn records(&self) -> &Arc<Records> {
+        &self.records
+    }
+
+    /// The layers that are stored and still walked.
+    pub(crate) fn pending(&self) -> &Arc<Pending> {
+        &self.pending
     }
 
     /// Holds off garbage collection of `digest` (and of its lock's neighbours) until the guard is dropped.
@@ -157,7 +183,7 @@ impl Ingest {
             hasher.update(&batch);
             progress.hasher = Some(hasher);
             progress.offset += length_of(&batch);
-            self.feed(&mut progress, vec![batch]).await;
+            self.feed(&mut progress, length_of(&batch)).await;
         }
         Ok(progress)
     }
@@ -173,11 +199,11 @@ impl Ingest {
             progress.walk = None;
         }
         let mut stream = body.into_data_stream();
-        let mut writing: Option<JoinHandle<io::Result<Hasher>>> = None;
+        let mut writing: Option<Writing> = None;
         let ended = loop {
             let (batch, ended) = next_batch(&mut stream).await;
-            if let Some(write) = writing.take() {
-                progress.hasher = Some(write.await??);
+            if let Some(writing) = writing.take() {
+                self.written(progress, writing, known).await?;
             }
             let bytes: u64 = batch.iter().map(length_of).sum();
             if bytes > 0 {
@@ -187,25 +213,37 @@ impl Ingest {
                     return Err(IngestError::TooLarge { max: self.blob_bytes_max });
                 }
                 let hasher = progress.hasher.take().unwrap_or_else(|| Hasher::new(Algorithm::Sha256));
-                let (file, copy) = (Arc::clone(&progress.file), batch.clone());
-                writing = Some(tokio::task::spawn_blocking(move || write_batch(&file, hasher, &copy)));
-                if !known {
-                    self.feed(progress, batch).await;
-                }
+                let file = Arc::clone(&progress.file);
+                let hasher = tokio::task::spawn_blocking(move || write_batch(&file, hasher, &batch));
+                writing = Some(Writing { bytes, hasher });
                 sync_early(progress);
             }
             if let Some(ended) = ended {
                 break ended;
             }
         };
-        if let Some(write) = writing.take() {
-            progress.hasher = Some(write.await??);
+        if let Some(writing) = writing {
+            self.written(progress, writing, known).await?;
         }
         ended.map_err(IngestError::Body)
     }
 
-    /// Checks the digest, makes the bytes durable, and records the blob, its report and its place in `repository` in one
-    /// transaction.
+    /// A batch is in the file: the walk may have it.
+    async fn written(
+        &self,
+        progress: &mut Progress,
+        writing: Writing,
+        known: bool,
+    ) -> Result<(), IngestError> {
+        progress.hasher = Some(writing.hasher.await??);
+        if !known {
+            self.feed(progress, writing.bytes).await;
+        }
+        Ok(())
+    }
+
+    /// Checks the digest, makes the bytes durable, and records the blob and its place in `repository` in one transaction;
+    /// its report, too, unless the walk is behind: then that goes on, and [`Pending`] knows of it.
     ///
     /// # Errors
     /// See [`IngestError`]; on a wrong digest nothing is kept.
@@ -229,16 +267,26 @@ impl Ingest {
             return Err(IngestError::Digest { expected: expected.clone(), computed });
         }
         let synced = tokio::task::spawn_blocking(move || file.sync_data());
-        let report = match walk {
-            Some(walk) => walk.finish().await?,
-            None if offset == 0 => Some(LayerWalk::new(Limits::default()).finish()),
-            None => None,
+        let (report, behind) = match walk {
+            Some(walk) if offset <= WAITED_FOR_BYTES_MAX => (walk.finish().await, None),
+            Some(walk) => (None, Some(walk)),
+            None if offset == 0 => (Some(LayerWalk::new(Limits::default()).finish()), None),
+            None => (None, None),
         };
         if let Some(syncing) = syncing {
             syncing.await??;
         }
         synced.await??;
-        self.store(id, expected, offset, report, repository).await
+        // Before the record: whoever finds the blob there must know that its report is on the way.
+        let going = match behind {
+            Some(walk) => self.pending.begin(expected.as_str()).await.map(|going| (walk, going)),
+            None => None,
+        };
+        self.store(id, expected, offset, report, repository).await?;
+        if let Some((walk, going)) = going {
+            tokio::spawn(keep_report(walk, going, Arc::clone(&self.records), repository.to_owned()));
+        }
+        Ok(())
     }
 
     /// Stores a small blob that was made here, and that no layer can be.
@@ -307,8 +355,28 @@ impl Ingest {
         }
     }
 
-    async fn feed(&self, progress: &mut Progress, batch: Vec<Bytes>) {
-        progress.walk.get_or_insert_with(|| self.walks.begin()).feed(batch).await;
+    async fn feed(&self, progress: &mut Progress, bytes: u64) {
+        let Progress { walk, file, .. } = progress;
+        walk.get_or_insert_with(|| self.walks.begin(Arc::clone(file))).feed(bytes).await;
+    }
+}
+
+/// A batch on its way into the file.
+struct Writing {
+    bytes: u64,
+    hasher: JoinHandle<io::Result<Hasher>>,
+}
+
+/// Stores the report of a walk that went on after its upload was answered. Without it the layer is walked again when a
+/// manifest names it.
+async fn keep_report(walk: Walk, going: Going, records: Arc<Records>, repository: String) {
+    let Some(report) = walk.finish().await else { return };
+    let digest = going.digest().to_owned();
+    let put = move |connection: &Connection| {
+        records::blobs::put_report(connection, &digest, ANALYZER, &report.encode())
+    };
+    if let Err(error) = records.write(&repository, put).await {
+        tracing::warn!(%error, "cannot keep what a scan found");
     }
 }
 

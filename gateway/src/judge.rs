@@ -33,6 +33,7 @@ use crate::gate::evidence::{Content, Evidence, Standing, State};
 use crate::gate::policy::Policy;
 use crate::gate::verdict::{Admitted, Denial, Reason, Verdict};
 use crate::gate::{Checkpoint, decide, grace_until, stated_until};
+use crate::ingest::{Ingest, Pending};
 use crate::manifest::ManifestError;
 use crate::records::manifests::ManifestRow;
 use crate::records::verdicts::VerdictRow;
@@ -130,6 +131,7 @@ pub enum PushAnswer {
 pub struct Judge {
     blobs: Arc<Blobs>,
     records: Arc<Records>,
+    pending: Arc<Pending>,
     policy: PolicyHandle,
     advisories: Arc<AdvisoryStore>,
     registry: String,
@@ -175,10 +177,9 @@ impl Basis {
 }
 
 impl Judge {
-    /// `registry`: the name that policy patterns begin with.
+    /// Of what `ingest` stores. `registry`: the name that policy patterns begin with.
     pub fn new(
-        blobs: Arc<Blobs>,
-        records: Arc<Records>,
+        ingest: &Ingest,
         policy: PolicyHandle,
         advisories: Arc<AdvisoryStore>,
         registry: String,
@@ -187,8 +188,9 @@ impl Judge {
     ) -> Self {
         let weighing = Semaphore::new(WEIGHED_AT_ONCE);
         Self {
-            blobs,
-            records,
+            blobs: Arc::clone(ingest.blobs()),
+            records: Arc::clone(ingest.records()),
+            pending: Arc::clone(ingest.pending()),
             policy,
             advisories,
             registry,
@@ -239,6 +241,7 @@ impl Judge {
     /// When no answer could be found, or the manifest is not complete; nothing is stored then.
     pub async fn push(self: &Arc<Self>, push: Push) -> Result<PushAnswer, JudgeError> {
         let push = Arc::new(push);
+        self.pending.settled(push.manifest.blobs().map(|blob| blob.digest.as_str())).await;
         for _ in 0..CHANGES_MAX {
             let basis = self.basis();
             let evidence = self.weigh_push(&push, &basis).await?;

@@ -134,16 +134,9 @@ impl Registry {
             Arc::clone(&metrics),
         ));
         let issuer = receipts.map(|config| Issuer { config, ingest: Arc::clone(&ingest) });
-        let judge = Judge::new(
-            Arc::clone(&blobs),
-            Arc::clone(&records),
-            policy,
-            advisories,
-            config.name,
-            clock.clone(),
-            Arc::clone(&metrics),
-        )
-        .with_issuer(issuer);
+        let (for_judge, counted) = (clock.clone(), Arc::clone(&metrics));
+        let judge = Judge::new(&ingest, policy, advisories, config.name, for_judge, counted);
+        let judge = judge.with_issuer(issuer);
         let sessions = Sessions::new(Arc::clone(&blobs));
         Ok(Self { blobs, records, ingest, sessions, clock, metrics, judge: Arc::new(judge), warm, access })
     }

@@ -1,23 +1,28 @@
-//! The walk of one layer on two threads: one undoes the compression, the other reads what comes out.
+//! The walk of one layer on two threads: one reads the upload's file and undoes the compression, the other reads what
+//! comes out.
 //!
 //! Clients push large layers one after another, and a compressed stream can only be undone from its begin: on one thread
-//! a single layer would use one core while the others idle. Both queues are short, so that a slow half stops the other,
-//! and in the end the socket.
+//! a single layer would use one core while the others idle. For the same reason a walk may fall behind its upload: it
+//! reads the bytes from the file, where they are (still in the page cache) whether it is fast or slow, and the next layer
+//! arrives meanwhile. How far all walks together are behind is bounded; beyond it the socket waits.
 
+use std::fs::File;
+use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use scanner::layer::{ArchiveWalk, LayerReport, Unpack, UnpackEnd};
 use scanner::limits::Limits;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::task::{JoinError, JoinHandle, spawn_blocking};
+use tokio::task::spawn_blocking;
+use tokio_util::task::AbortOnDropHandle;
 
+use super::backlog::{Backlog, Owed};
+use crate::blobs::read_at;
 use crate::telemetry::Metrics;
 
-/// Batches of an upload that may wait to be unpacked.
-const QUEUE_BATCHES: usize = 4;
-
+/// Bytes of the file that are read at once.
+const READ_BYTES: usize = 256 * 1024;
 /// Unpacked bytes that are handed over at once: enough that the hop costs nothing beside the work.
 const PIECE_BYTES: usize = 256 * 1024;
 /// Pieces that may wait to be read.
@@ -29,14 +34,25 @@ pub(super) struct Walks {
     /// Each half has places of its own: one that waits for the other must not hold what the other waits for.
     unpacking: Arc<Semaphore>,
     reading: Arc<Semaphore>,
+    backlog: Backlog,
     metrics: Arc<Metrics>,
 }
 
-/// A walk that goes on while its upload arrives.
+/// A walk that goes on while its upload arrives; it stops when this is dropped.
 #[derive(Debug)]
 pub(super) struct Walk {
-    batches: mpsc::Sender<Vec<Bytes>>,
-    report: JoinHandle<Option<LayerReport>>,
+    steps: mpsc::UnboundedSender<Step>,
+    backlog: Backlog,
+    report: AbortOnDropHandle<Option<LayerReport>>,
+}
+
+/// What a walk is told; the backlog bounds how many of these wait.
+#[derive(Debug)]
+enum Step {
+    /// So many more bytes are in the file.
+    More(Owed),
+    /// The blob is complete.
+    End,
 }
 
 /// A piece of the archive, and how many bytes of the blob had come by then.
@@ -46,52 +62,70 @@ impl Walks {
     /// `threads`: how many layers may be unpacked at the same moment, and as many read.
     pub(super) fn new(threads: usize, metrics: Arc<Metrics>) -> Self {
         let places = || Arc::new(Semaphore::new(threads.max(1)));
-        Self { unpacking: places(), reading: places(), metrics }
+        let backlog = Backlog::new(Arc::clone(&metrics));
+        Self { unpacking: places(), reading: places(), backlog, metrics }
     }
 
-    pub(super) fn begin(&self) -> Walk {
-        let (batches, to_unpack) = mpsc::channel(QUEUE_BATCHES);
+    /// Of the bytes that are, or will be, in `file`, from its begin.
+    pub(super) fn begin(&self, file: Arc<File>) -> Walk {
+        let (steps, to_unpack) = mpsc::unbounded_channel();
         let (pieces, to_read) = mpsc::channel(QUEUE_PIECES);
-        let unpacking = tokio::spawn(unpack(to_unpack, pieces, Arc::clone(&self.unpacking)));
+        let unpacking = unpack(file, to_unpack, pieces, Arc::clone(&self.unpacking));
         let reading = read(to_read, Arc::clone(&self.reading), Arc::clone(&self.metrics));
         let report = tokio::spawn(async move {
-            let archive = reading.await?;
-            let end = unpacking.await.ok()??;
+            let (end, archive) = tokio::join!(unpacking, reading);
+            let (end, archive) = (end?, archive?);
             spawn_blocking(move || archive.finish(end)).await.ok()
         });
-        Walk { batches, report }
+        Walk { steps, backlog: self.backlog.clone(), report: AbortOnDropHandle::new(report) }
     }
 }
 
 impl Walk {
-    pub(super) async fn feed(&self, batch: Vec<Bytes>) {
+    /// Tells that so many more bytes are in the file. Waits while all walks together are too far behind.
+    pub(super) async fn feed(&self, bytes: u64) {
+        let owed = self.backlog.owe(bytes).await;
         // A closed queue means that the walk died; no report is stored then, and the gate will not call the layer clean.
-        drop(self.batches.send(batch).await);
+        drop(self.steps.send(Step::More(owed)));
     }
 
-    /// `None`: the walk panicked, which is a bug of ours; the layer then counts as not looked at.
-    pub(super) async fn finish(self) -> Result<Option<LayerReport>, JoinError> {
-        drop(self.batches);
-        self.report.await
+    /// Waits for the report. `None`: the walk panicked, which is a bug of ours, or the file could not be read; the layer
+    /// then counts as not looked at.
+    pub(super) async fn finish(self) -> Option<LayerReport> {
+        drop(self.steps.send(Step::End));
+        self.report.await.ok()?
     }
 }
 
 async fn unpack(
-    mut queue: mpsc::Receiver<Vec<Bytes>>,
+    file: Arc<File>,
+    mut queue: mpsc::UnboundedReceiver<Step>,
     pieces: mpsc::Sender<Piece>,
     places: Arc<Semaphore>,
 ) -> Option<UnpackEnd> {
     let mut unpack = Unpack::new();
     let mut pieces = Pieces { gathered: Vec::new(), packed: 0, to: pieces };
-    while let Some(batch) = queue.recv().await {
-        let _place = places.acquire().await.ok()?;
-        let fed = spawn_blocking(move || {
-            for bytes in &batch {
-                unpack.feed(bytes, |unpacked, packed| pieces.take(unpacked, packed));
+    let mut source = Source { file, at: 0, buffer: Vec::new() };
+    loop {
+        match queue.recv().await? {
+            Step::End => break,
+            Step::More(owed) => {
+                let _place = places.acquire().await.ok()?;
+                let fed = spawn_blocking(move || {
+                    let read = source.read(owed.bytes(), |bytes| {
+                        unpack.feed(bytes, |unpacked, packed| pieces.take(unpacked, packed));
+                    });
+                    read.map(|()| (unpack, pieces, source))
+                });
+                (unpack, pieces, source) = match fed.await.ok()? {
+                    Ok(fed) => fed,
+                    Err(error) => {
+                        tracing::error!(%error, "cannot read back an upload to scan it");
+                        return None;
+                    }
+                };
             }
-            (unpack, pieces)
-        });
-        (unpack, pieces) = fed.await.ok()?;
+        }
     }
     let finish = move || {
         let end = unpack.finish(|unpacked, packed| pieces.take(unpacked, packed));
@@ -100,6 +134,31 @@ async fn unpack(
         end
     };
     spawn_blocking(finish).await.ok()
+}
+
+/// The upload's file, as far as it was read. Blocking.
+struct Source {
+    file: Arc<File>,
+    at: u64,
+    buffer: Vec<u8>,
+}
+
+impl Source {
+    /// Reads the next `bytes` bytes.
+    fn read(&mut self, bytes: u64, mut take: impl FnMut(&[u8])) -> io::Result<()> {
+        self.buffer.resize(READ_BYTES, 0);
+        let end = self.at.saturating_add(bytes);
+        while self.at < end {
+            let wanted = usize::try_from(end - self.at).unwrap_or(READ_BYTES).min(READ_BYTES);
+            let count = read_at(&self.file, &mut self.buffer[..wanted], self.at)?;
+            if count == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            take(&self.buffer[..count]);
+            self.at += count as u64;
+        }
+        Ok(())
+    }
 }
 
 async fn read(
@@ -187,17 +246,25 @@ mod tests {
         walk.finish()
     }
 
+    fn stored(blob: &[u8]) -> Arc<File> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(blob).unwrap();
+        Arc::new(file)
+    }
+
     /// More than one walk at a time, on one place of each half.
     async fn on_two_threads(blobs: &[Vec<u8>], batch_bytes: usize) -> Vec<LayerReport> {
         let walks = Walks::new(1, Arc::new(Metrics::new()));
-        let begun: Vec<Walk> = blobs.iter().map(|_| walks.begin()).collect();
+        let begun: Vec<Walk> = blobs.iter().map(|blob| walks.begin(stored(blob))).collect();
         let fed = begun.into_iter().zip(blobs).map(|(walk, blob)| async move {
             for batch in blob.chunks(batch_bytes) {
-                walk.feed(batch.chunks(1000).map(Bytes::copy_from_slice).collect()).await;
+                walk.feed(batch.len() as u64).await;
             }
-            walk.finish().await.unwrap().expect("nothing panics")
+            walk.finish().await.expect("nothing panics")
         });
-        futures_util::future::join_all(fed).await
+        let reports = futures_util::future::join_all(fed).await;
+        assert!(walks.backlog.is_empty());
+        reports
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -233,5 +300,26 @@ mod tests {
             found[0].outcome
         );
         assert_eq!(found[1].outcome, LayerOutcome::Walked);
+    }
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_walk_whose_upload_is_given_up_owes_nothing_and_gives_no_report() {
+        let blob = gzip(&archive(20));
+        let walks = Walks::new(1, Arc::new(Metrics::new()));
+        let walk = walks.begin(stored(&blob));
+        walk.feed(blob.len() as u64 / 2).await;
+        drop(walk);
+        while !walks.backlog.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn bytes_that_are_not_in_the_file_give_no_report() {
+        let blob = gzip(&archive(2));
+        let walks = Walks::new(1, Arc::new(Metrics::new()));
+        let walk = walks.begin(stored(&blob));
+        walk.feed(blob.len() as u64 + 1).await;
+        assert!(walk.finish().await.is_none());
+        assert!(walks.backlog.is_empty());
     }
 }

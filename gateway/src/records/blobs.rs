@@ -85,7 +85,7 @@ pub fn released_by(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Keeps what the walk over a blob found.
+/// Keeps what the walk over a stored blob found; of one that is gone meanwhile nothing is kept.
 ///
 /// # Errors
 /// When the database fails.
@@ -95,7 +95,8 @@ pub fn put_report(
     analyzer: &str,
     report: &[u8],
 ) -> Result<(), RecordError> {
-    let sql = "INSERT INTO layer_reports (digest, analyzer, report) VALUES (?1, ?2, ?3)
+    let sql = "INSERT INTO layer_reports (digest, analyzer, report)
+               SELECT digest, ?2, ?3 FROM blobs WHERE digest = ?1
                ON CONFLICT DO UPDATE SET report = excluded.report";
     connection.prepare_cached(sql)?.execute(params![digest, analyzer, report])?;
     Ok(())

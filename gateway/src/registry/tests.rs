@@ -3,6 +3,7 @@
 mod admission;
 mod attacks;
 mod attestation;
+mod behind;
 mod bridge;
 mod fixture;
 mod gate;

@@ -143,6 +143,8 @@ pub struct Metrics {
     pub connections: Gauge,
     /// Requests whose handler panicked: each is a bug.
     pub panics: Counter,
+    /// Bytes received and not scanned yet.
+    pub scan_behind_bytes: Gauge,
     /// Jobs waiting for a scan thread.
     pub scan_queue_depth: Gauge,
     /// Scan threads at work.
@@ -173,6 +175,7 @@ impl Metrics {
             bytes_sent: Counter::default(),
             connections: Gauge::default(),
             panics: Counter::default(),
+            scan_behind_bytes: Gauge::default(),
             scan_queue_depth: Gauge::default(),
             scan_threads_busy: Gauge::default(),
             store_blobs: Gauge::default(),
@@ -206,6 +209,11 @@ impl Metrics {
         registry.register("errors", "Questions that could not be answered", self.errors.clone());
         registry.register("panics", "Requests whose handler panicked", self.panics.clone());
         registry.register("uploads_in_flight", "Uploads begun and not ended", self.uploads_in_flight.clone());
+        registry.register(
+            "scan_behind_bytes",
+            "Bytes received and not scanned yet",
+            self.scan_behind_bytes.clone(),
+        );
         registry.register("scan_threads_busy", "Scan threads at work", self.scan_threads_busy.clone());
         registry.register(
             "scan_queue_depth",
