@@ -72,6 +72,8 @@ pub struct LookedAt {
     pub owned_by_system: usize,
     /// Built by others than the distribution.
     pub foreign: usize,
+    /// Headers, documentation or source text of a kernel.
+    pub kernel_text: usize,
     /// No advisories of their kind can be read.
     pub no_ecosystem: usize,
 }
@@ -124,6 +126,8 @@ pub enum Outcome {
     Affected,
     /// Built by others than the distribution: unknown.
     Foreign,
+    /// Headers, documentation or source text of a kernel: none of the code that its advisories are about.
+    KernelText,
     /// No advisories of its kind can be read: unknown.
     NoEcosystem,
     /// Advisories cover its ecosystem, and none of them affects this version.
@@ -297,6 +301,7 @@ impl Listener<'_> {
     fn pass(&mut self, package: &ImagePackage, why: Passed) {
         let (count, outcome) = match why {
             Passed::Foreign => (&mut self.looked_at.foreign, Outcome::Foreign),
+            Passed::KernelText => (&mut self.looked_at.kernel_text, Outcome::KernelText),
             Passed::NoEcosystem => (&mut self.looked_at.no_ecosystem, Outcome::NoEcosystem),
             Passed::OwnedBySystem => (&mut self.looked_at.owned_by_system, Outcome::OwnedBySystem),
         };

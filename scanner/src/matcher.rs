@@ -1,5 +1,6 @@
 //! Packages × advisories → findings; pure.
 
+mod headers;
 mod merge;
 mod trace;
 
@@ -62,6 +63,10 @@ pub fn match_traced(
         }
         if package.owned || owned.holds(package) {
             trace(&Step::Passed(package, Passed::OwnedBySystem));
+            continue;
+        }
+        if headers::is_kernel_text(&package.package) {
+            trace(&Step::Passed(package, Passed::KernelText));
             continue;
         }
         let ecosystem = Ecosystem::of_package(package.package.kind, distribution);

@@ -195,6 +195,7 @@ fn looked_at(explanation: &Explanation) -> String {
     for (count, what) in [
         (counts.uncovered, "of ecosystems that no source covers whole"),
         (counts.owned_by_system, "that a package of the distribution answers for"),
+        (counts.kernel_text, "of a kernel's headers or text, without its code"),
         (counts.foreign, "built by others than the distribution"),
         (counts.no_ecosystem, "of a kind without advisories"),
     ] {
@@ -209,6 +210,7 @@ fn package(text: &mut String, story: &PackageStory) {
     let outcome = match story.outcome {
         Outcome::Affected => "AFFECTED",
         Outcome::Foreign => "UNKNOWN, built by others than the distribution",
+        Outcome::KernelText => "NOT ASKED, it holds no code of the kernel that its advisories are about",
         Outcome::NoEcosystem => "UNKNOWN, no advisories of its kind can be read",
         Outcome::NotAffected => "NOT AFFECTED",
         Outcome::OwnedBySystem => "NOT ASKED, a package of the distribution answers for it",

@@ -67,6 +67,8 @@ pub enum Step<'a> {
 pub enum Passed {
     /// Built by others than the distribution: its advisories do not speak of it.
     Foreign,
+    /// Headers, documentation or source text of a kernel: none of the code that its advisories are about.
+    KernelText,
     /// No advisories of its kind can be read.
     NoEcosystem,
     /// A package of the distribution installed it and answers for it.

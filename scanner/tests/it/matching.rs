@@ -163,6 +163,7 @@ fn distribution(id: &str, version: &str) -> Distribution {
 
 const TRACKER: &str = r#"{
     "openssl":{"CVE-2026-0001":{"releases":{"bookworm":{"status":"resolved","fixed_version":"3.0.2-1"}}}},
+    "linux":{"CVE-2026-0003":{"releases":{"bookworm":{"status":"open"}}}},
     "python-requests":{"CVE-2026-0002":{"releases":{"bookworm":{"status":"resolved","fixed_version":"2.28.1-1+deb12u1"}}}}}"#;
 const GHSA: &str = r#"{"id":"GHSA-aaaa","aliases":["CVE-2026-0002"],"modified":"2026-01-01","affected":[{"package":
     {"ecosystem":"PyPI","name":"requests"},"ranges":[{"type":"ECOSYSTEM","events":[{"introduced":"0"},{"fixed":"2.31.0"}]}]}]}"#;
@@ -204,6 +205,14 @@ fn a_binary_rebuild_is_judged_by_its_sources_name_and_version() {
     let open = deb("libssl3", "3.0.9+b1", "openssl", "3.0.1-1");
     let fixed = deb("openssl", "3.0.1-1+b9", "openssl", "3.0.2-1");
     check_small("debian", &[open, fixed], &["CVE-2026-0001 libssl3 3.0.9+b1 -> 3.0.2-1"], &[]);
+}
+
+#[test]
+fn headers_of_a_kernel_do_not_inherit_what_was_wrong_in_its_code() {
+    let of_kernel = |name: &str| deb(name, "6.1.140-1", "linux", "6.1.140-1");
+    let packages =
+        ["linux-libc-dev", "linux-headers-6.1.0-37-amd64", "linux-image-6.1.0-37-amd64"].map(of_kernel);
+    check_small("debian", &packages, &["CVE-2026-0003 linux-image-6.1.0-37-amd64 6.1.140-1 -> none"], &[]);
 }
 
 #[test]
