@@ -14,7 +14,7 @@ pub mod clock;
 pub mod config;
 pub mod decisions;
 pub mod digest;
-mod download;
+pub mod download;
 pub mod gate;
 pub mod gc;
 pub mod ingest;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt as _;
 
 use super::SourceUrl;
-use crate::download;
+use crate::download::{self, DownloadError};
 
 /// Largest download, in bytes. The largest public feed has 250 MB.
 pub const DOWNLOAD_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
@@ -39,34 +39,9 @@ pub enum Fetched {
 /// Why a feed could not be fetched.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// The client cannot be set up.
-    #[error("cannot set up the client")]
-    Client(#[source] reqwest::Error),
-    /// No connection, no answer, or a body cut short.
-    #[error("cannot fetch `{url}`")]
-    Request {
-        /// From where.
-        url: String,
-        /// What happened.
-        #[source]
-        source: reqwest::Error,
-    },
-    /// Neither 200 nor 304.
-    #[error("`{url}` answered {status}")]
-    Status {
-        /// From where.
-        url: String,
-        /// The answer.
-        status: StatusCode,
-    },
-    /// More than the bound, announced or sent.
-    #[error("`{url}` sends more than {max} bytes")]
-    TooLarge {
-        /// From where.
-        url: String,
-        /// The bound.
-        max: u64,
-    },
+    /// It did not come.
+    #[error(transparent)]
+    Download(#[from] DownloadError),
     /// The download cannot be stored.
     #[error("cannot write `{}`", path.display())]
     Write {
@@ -101,8 +76,7 @@ impl Fetcher {
     ///
     /// As [`Fetcher::new`].
     pub fn with_limit(bytes_max: u64) -> Result<Self, FetchError> {
-        let client = download::client().map_err(FetchError::Client)?;
-        Ok(Self { client, bytes_max })
+        Ok(Self { client: download::client()?, bytes_max })
     }
 
     /// Asks for the feed unless it is still the one described by `known`, and writes it to `file`. `progress` hears how
@@ -118,11 +92,7 @@ impl Fetcher {
         file: &Path,
         progress: &(dyn Fn(u64, Option<u64>) + Send + Sync),
     ) -> Result<Fetched, FetchError> {
-        // reqwest would name the URL with its query and credentials.
-        let failed = |source: reqwest::Error| FetchError::Request {
-            url: url.to_string(),
-            source: source.without_url(),
-        };
+        let failed = |source| DownloadError::request(url.to_string(), source);
         let mut request = self.client.get(url.url()).timeout(TOTAL_TIMEOUT);
         if let Some(etag) = known.and_then(|known| known.etag.as_deref()) {
             request = request.header(IF_NONE_MATCH, etag);
@@ -134,12 +104,12 @@ impl Fetcher {
         match response.status() {
             StatusCode::OK => {}
             StatusCode::NOT_MODIFIED if known.is_some() => return Ok(Fetched::NotModified),
-            status => return Err(FetchError::Status { url: url.to_string(), status }),
+            status => return Err(DownloadError::Status { url: url.to_string(), status }.into()),
         }
         let total = response.content_length();
-        let too_large = || FetchError::TooLarge { url: url.to_string(), max: self.bytes_max };
+        let too_large = || DownloadError::TooLarge { url: url.to_string(), max: self.bytes_max };
         if total.is_some_and(|total| total > self.bytes_max) {
-            return Err(too_large());
+            return Err(too_large().into());
         }
         let write = |source| FetchError::Write { path: file.to_owned(), source };
         let mut out = tokio::fs::File::create(file).await.map_err(write)?;
@@ -147,7 +117,7 @@ impl Fetcher {
         while let Some(piece) = response.chunk().await.map_err(failed)? {
             done = done.saturating_add(piece.len() as u64);
             if done > self.bytes_max {
-                return Err(too_large());
+                return Err(too_large().into());
             }
             out.write_all(&piece).await.map_err(write)?;
             progress(done, total);

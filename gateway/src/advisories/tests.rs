@@ -19,6 +19,7 @@ use super::fetch::{FetchError, Fetcher};
 use super::intake::{self, IntakeError};
 use super::update::{Round, SourceError, UpdateError, update_once};
 use super::*;
+use crate::download::DownloadError;
 
 const NOW: i64 = 1_795_392_000;
 
@@ -150,7 +151,10 @@ async fn a_failing_source_keeps_its_last_version_and_shows_as_age() {
     setup.server.put("osv", "\"2\"", osv("A-2", "left"));
     let round = setup.update(NOW + 500).await.unwrap();
     assert!(
-        matches!(round.failed[..], [(_, SourceError::Fetch(FetchError::Status { .. }))]),
+        matches!(
+            round.failed[..],
+            [(_, SourceError::Fetch(FetchError::Download(DownloadError::Status { .. })))]
+        ),
         "{:?}",
         round.failed
     );
@@ -163,7 +167,12 @@ async fn without_one_good_source_nothing_comes_into_use() {
     let setup = Setup::new(&["cut-short", "absent"]).await;
     let error = setup.update(NOW).await.unwrap_err();
     assert!(
-        matches!(error, UpdateError::NothingFetched(Some(SourceError::Fetch(FetchError::Request { .. })))),
+        matches!(
+            error,
+            UpdateError::NothingFetched(Some(SourceError::Fetch(FetchError::Download(
+                DownloadError::Request { .. }
+            ))))
+        ),
         "{error:?}"
     );
     assert!(setup.store.current().is_none());

@@ -7,7 +7,7 @@ use std::time::Duration;
 use keys::tuf::{Need, Place};
 use reqwest::{Client, StatusCode, Url};
 
-use crate::download;
+use crate::download::{self, DownloadError};
 use crate::gate::policy::RootSource;
 
 /// Longest download of one file: a server that drips must not hold the round for ever.
@@ -18,37 +18,12 @@ const SHOWN_CHARS_MAX: usize = 300;
 /// Why a file did not come. That it is not there is no error.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// The client cannot be set up.
-    #[error("cannot set up the client")]
-    Client(#[source] reqwest::Error),
     /// The address of the repository is none that a file can be appended to.
     #[error("`{0}` is not the address of a repository")]
     Address(String),
-    /// No connection, no answer, or a body cut short.
-    #[error("cannot fetch `{url}`")]
-    Request {
-        /// From where.
-        url: String,
-        /// What happened.
-        #[source]
-        source: reqwest::Error,
-    },
-    /// Neither there nor absent.
-    #[error("`{url}` answered {status}")]
-    Status {
-        /// From where.
-        url: String,
-        /// The answer.
-        status: StatusCode,
-    },
-    /// More than the file may have, announced or sent.
-    #[error("`{url}` has more than {max} bytes")]
-    TooLarge {
-        /// From where.
-        url: String,
-        /// The bound.
-        max: usize,
-    },
+    /// It did not come.
+    #[error(transparent)]
+    Download(#[from] DownloadError),
     /// A file of a folder cannot be read.
     #[error("cannot read `{}`", path.display())]
     File {
@@ -81,7 +56,7 @@ pub enum Origin {
 /// # Errors
 /// When no TLS configuration can be made.
 pub fn client() -> Result<Client, FetchError> {
-    download::client().map_err(FetchError::Client)
+    Ok(download::client()?)
 }
 
 impl Origin {
@@ -136,33 +111,35 @@ fn from_folder(folder: &std::path::Path, need: &Need) -> Result<Option<Vec<u8>>,
     let mut bytes = Vec::new();
     file.take(need.bytes_max as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() > need.bytes_max {
-        return Err(FetchError::TooLarge { url: path.display().to_string(), max: need.bytes_max });
+        return Err(too_large(path.display().to_string(), need));
     }
     Ok(Some(bytes))
 }
 
 async fn from_server(client: &Client, url: Url, need: &Need) -> Result<Option<Vec<u8>>, FetchError> {
     let shown: String = url.as_str().chars().take(SHOWN_CHARS_MAX).collect();
-    let failed =
-        |source: reqwest::Error| FetchError::Request { url: shown.clone(), source: source.without_url() };
+    let failed = |source| DownloadError::request(shown.clone(), source);
     let mut response = client.get(url).timeout(TOTAL_TIMEOUT).send().await.map_err(failed)?;
     match response.status() {
         StatusCode::OK => {}
         StatusCode::NOT_FOUND => return Ok(None),
         // Buckets that may not be listed answer so for what is not there.
         StatusCode::FORBIDDEN if need.may_be_absent => return Ok(None),
-        status => return Err(FetchError::Status { url: shown, status }),
+        status => return Err(DownloadError::Status { url: shown, status }.into()),
     }
-    let too_large = || FetchError::TooLarge { url: shown.clone(), max: need.bytes_max };
     if response.content_length().is_some_and(|length| length > need.bytes_max as u64) {
-        return Err(too_large());
+        return Err(too_large(shown, need));
     }
     let mut bytes = Vec::new();
     while let Some(piece) = response.chunk().await.map_err(failed)? {
         if bytes.len() + piece.len() > need.bytes_max {
-            return Err(too_large());
+            return Err(too_large(shown, need));
         }
         bytes.extend_from_slice(&piece);
     }
     Ok(Some(bytes))
+}
+
+fn too_large(from: String, need: &Need) -> FetchError {
+    DownloadError::TooLarge { url: from, max: need.bytes_max as u64 }.into()
 }

@@ -17,6 +17,7 @@ use super::fetch::FetchError;
 use super::mint::{Files, Key, Repository};
 use super::update::{UpdateError, Updated, update_once};
 use super::*;
+use crate::download::DownloadError;
 
 /// 2027-01-15T08:00:00Z.
 const NOW: i64 = 1_800_000_000;
@@ -207,7 +208,8 @@ async fn a_server_that_lies_changes_nothing_and_what_is_kept_stays() {
     type Expected = fn(&UpdateError) -> bool;
     let fetch: Expected = |error| matches!(error, UpdateError::Fetch(_));
     let refused: Expected = |error| matches!(error, UpdateError::Refused(_));
-    let too_large: Expected = |error| matches!(error, UpdateError::Fetch(FetchError::TooLarge { .. }));
+    let too_large: Expected =
+        |error| matches!(error, UpdateError::Fetch(FetchError::Download(DownloadError::TooLarge { .. })));
     for (path, lie, expected) in [
         // Rollback: the old timestamp, well signed and not expired.
         ("timestamp.json", Lie::Other(old["timestamp.json"].clone()), refused),
@@ -266,7 +268,10 @@ async fn what_a_broken_update_learned_is_kept() {
     let old = setup.server.files.lock().unwrap().clone();
     setup.publish(|_| {});
     setup.server.lies.lock().unwrap().insert("2.targets.json".to_owned(), Lie::Status(503));
-    assert!(matches!(setup.update(NOW).await, Err(UpdateError::Fetch(FetchError::Status { .. }))));
+    assert!(matches!(
+        setup.update(NOW).await,
+        Err(UpdateError::Fetch(FetchError::Download(DownloadError::Status { .. })))
+    ));
     *setup.server.files.lock().unwrap() = old;
     let error = setup.update(NOW).await.unwrap_err();
     assert!(matches!(error, UpdateError::Refused(TufError::Rollback { .. })), "{error:?}");
@@ -328,7 +333,10 @@ async fn a_folder_carries_a_repository_to_where_there_is_no_network() {
         assert!(update_once(dir.path(), &source, &origin, NOW).await.unwrap().changed);
         std::fs::write(carried.path().join(form).join("timestamp.json"), vec![b' '; 1 << 20]).unwrap();
         let error = update_once(dir.path(), &source, &origin, NOW).await.unwrap_err();
-        assert!(matches!(error, UpdateError::Fetch(FetchError::TooLarge { .. })), "{error:?}");
+        assert!(
+            matches!(error, UpdateError::Fetch(FetchError::Download(DownloadError::TooLarge { .. }))),
+            "{error:?}"
+        );
     }
 }
 
