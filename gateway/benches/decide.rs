@@ -15,7 +15,7 @@ use portcullis::gate::verdict::Verdict;
 use portcullis::gate::{Checkpoint, decide};
 use scanner::finding::{Finding, Risk, Severity};
 use scanner::package::{Package, PackageKind};
-use scanner::report::{AdvisoryRevision, Coverage, LayerSummary, ScanReport, Waste};
+use scanner::report::{AdvisoryRevision, Coverage, LayerSummary, Malware, ScanReport, Waste};
 
 const NOW: i64 = 1_782_864_000;
 const REPOSITORY: &str = "registry.example/prod/app";
@@ -75,6 +75,7 @@ fn evidence(policy: &Policy, severity: Severity) -> Evidence {
         secrets: Vec::new(),
         permissions: Vec::new(),
         attacks: Vec::new(),
+        malware: Malware::default(),
         programs: Vec::new(),
         coverage: Coverage::default(),
         waste: Waste::default(),

@@ -11,6 +11,7 @@ use portcullis::advisories::AdvisoryStore;
 use portcullis::clock::Clock;
 use portcullis::digest::Digest;
 use portcullis::gate::policy::Policy;
+use portcullis::malware::RuleStore;
 use portcullis::records::RecordError;
 use portcullis::registry::{Registry, RegistryConfig, Surroundings};
 use portcullis::telemetry::Metrics;
@@ -103,7 +104,7 @@ fn fill(connection: &Connection, count: usize) -> Result<(), RecordError> {
         };
         let keys = inventory.keys();
         let keys = keys.iter().map(|key| (key.ecosystem.as_str(), key.name.as_str()));
-        portcullis::records::inventories::put(connection, (&digest, &version()), Some(&row), keys)?;
+        portcullis::records::inventories::put(connection, (&digest, &version(None)), Some(&row), keys)?;
         // A verdict under no snapshot: the first round gives each its real one.
         let put = "INSERT INTO verdicts (repository, digest, policy, decided_at) VALUES (?1, ?2, ?3, 1)";
         let policy = policy().epoch().to_owned();
@@ -143,6 +144,7 @@ fn store(count: usize) -> Store {
         access: Arc::new(access),
         policy: Arc::new(ArcSwap::from_pointee(policy())),
         advisories: Arc::clone(&advisories),
+        rules: RuleStore::none(),
         clock,
         metrics: Arc::new(Metrics::new()),
         receipts: None,

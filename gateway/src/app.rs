@@ -26,6 +26,7 @@ use crate::config::{self, Config};
 use crate::gate::policy::Policy;
 use crate::gc::GcConfig;
 use crate::judge::ReceiptConfig;
+use crate::malware::{FolderError, RuleStore};
 use crate::policy_file::{self, PolicyFileError};
 use crate::registry::{self, Registry, RegistryConfig, Surroundings};
 use crate::server::operations::{self, Check, Probe};
@@ -54,6 +55,7 @@ pub struct App {
     policy: Arc<ArcSwap<Policy>>,
     registry: Arc<Registry>,
     router: Router,
+    rules: Arc<RuleStore>,
     /// Held as long as the gateway lives; the system lets go of it even after a kill.
     _lock: File,
 }
@@ -109,6 +111,9 @@ pub enum AppError {
     /// There is no usable policy.
     #[error(transparent)]
     Policy(#[from] PolicyFileError),
+    /// The YARA rules cannot be used.
+    #[error(transparent)]
+    Rules(#[from] FolderError),
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] registry::OpenError),
@@ -136,6 +141,10 @@ impl App {
             Some(advisories) => AdvisoryStore::open(&advisories.file)?,
             None => AdvisoryStore::empty(),
         };
+        let rules = match &config.yara {
+            Some(folder) => RuleStore::open(folder)?,
+            None => RuleStore::none(),
+        };
         let registry_config = RegistryConfig {
             data_dir: config.data_dir.clone(),
             name: config.name.clone(),
@@ -146,6 +155,7 @@ impl App {
             access: access.clone(),
             policy: policy.clone(),
             advisories: advisories.clone(),
+            rules: rules.clone(),
             clock: clock.clone(),
             metrics: metrics.clone(),
             receipts: receipts(&config)?,
@@ -170,6 +180,7 @@ impl App {
             policy,
             registry,
             router,
+            rules,
             _lock: lock,
         })
     }
@@ -231,6 +242,7 @@ impl App {
         let ages = Ages {
             advisories: self.advisories.clone(),
             policy: self.policy.clone(),
+            rules: self.rules.clone(),
             metrics: self.metrics.clone(),
             clock: self.clock.clone(),
         };
@@ -254,6 +266,7 @@ impl App {
             policy: self.policy.clone(),
             config: self.config.clone(),
             registry: self.registry.clone(),
+            rules: self.rules.clone(),
             hurry,
         };
         background.spawn(reloader.run(reload));
@@ -382,6 +395,7 @@ async fn raised(mut flag: watch::Receiver<bool>) {
 struct Ages {
     advisories: Arc<AdvisoryStore>,
     policy: Arc<ArcSwap<Policy>>,
+    rules: Arc<RuleStore>,
     metrics: Arc<Metrics>,
     clock: Clock,
 }
@@ -391,6 +405,8 @@ impl Ages {
         loop {
             let now = self.clock.now();
             self.metrics.advisory_age_seconds.set(self.advisories.age_seconds(now).unwrap_or(-1));
+            let rules = self.rules.current().map_or(0, |rules| rules.len());
+            self.metrics.yara_rules.set(i64::try_from(rules).unwrap_or(i64::MAX));
             trust::measure(&self.policy.load(), &self.metrics, now);
             tokio::time::sleep(AGE_INTERVAL).await;
         }
@@ -414,6 +430,7 @@ struct Reloader {
     policy: Arc<ArcSwap<Policy>>,
     config: Config,
     registry: Arc<Registry>,
+    rules: Arc<RuleStore>,
     hurry: Arc<Notify>,
 }
 
@@ -443,6 +460,11 @@ impl Reloader {
         }
         if let Err(error) = self.advisories.reload() {
             tracing::error!(error = %error, "the new advisories are not usable, those in use stay");
+        }
+        if let Err(error) = self.rules.reload() {
+            // With its causes, which name file and line.
+            let error = format!("{:#}", anyhow::Error::new(error));
+            tracing::error!(error, "the new YARA rules are not usable, those in force stay");
         }
         if let Some(Err(error)) = self.certificates.as_ref().map(|certificates| certificates.reload()) {
             tracing::error!(error = %error, "the new certificate is not usable, the old one stays in use");

@@ -59,6 +59,8 @@ pub struct Config {
     pub plain_http: PlainHttp,
     /// The policy.
     pub policy_file: PathBuf,
+    /// Folder of YARA rules; `None`: files are not searched by any.
+    pub yara: Option<PathBuf>,
     /// How clients reach us.
     pub public_url: Option<String>,
     /// The key that receipts are signed with; `None`: none are given.
@@ -210,6 +212,7 @@ impl Config {
             operations_listen: values.address("server", "operations-listen"),
             plain_http: if dangerous { PlainHttp::AnywhereDangerous } else { PlainHttp::LoopbackOnly },
             policy_file: values.path("policy", "file").unwrap_or_default(),
+            yara: values.path("malware", "yara"),
             public_url,
             receipts: receipts(values),
             scan_threads: values.count("scan", "threads").unwrap_or_else(processors),

@@ -20,13 +20,15 @@ use axum::body::{Body, BodyDataStream};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use rusqlite::Connection;
-use scanner::layer::{ANALYZER, LayerReport, LayerWalk};
+use scanner::layer::{LayerReport, LayerWalk};
 use scanner::limits::Limits;
+use scanner::yara::RuleSet;
 use tokio::task::JoinHandle;
 
 use crate::blobs::{BlobError, Blobs, read_at};
 use crate::clock::Clock;
 use crate::digest::{Algorithm, Digest, Hasher};
+use crate::malware::RuleStore;
 use crate::records::{self, RecordError, Records};
 use crate::telemetry::Metrics;
 use pending::Going;
@@ -130,6 +132,11 @@ impl Ingest {
             clock,
             metrics,
         }
+    }
+
+    /// The same, searching by the YARA rules in force when a layer begins to arrive.
+    pub fn with_rules(self, rules: Arc<RuleStore>) -> Self {
+        Self { walks: self.walks.with_rules(rules), ..self }
     }
 
     /// Largest blob accepted, in bytes.
@@ -335,7 +342,7 @@ impl Ingest {
                 records::blobs::store(connection, &name, size, now)?;
                 records::blobs::link(connection, &holder, &name, now)?;
                 if let Some(report) = report {
-                    records::blobs::put_report(connection, &name, ANALYZER, &report.encode())?;
+                    records::blobs::put_report(connection, &name, &report.analyzer(), &report.encode())?;
                 }
                 Ok(())
             })
@@ -373,19 +380,19 @@ async fn keep_report(walk: Walk, going: Going, records: Arc<Records>, repository
     let Some(report) = walk.finish().await else { return };
     let digest = going.digest().to_owned();
     let put = move |connection: &Connection| {
-        records::blobs::put_report(connection, &digest, ANALYZER, &report.encode())
+        records::blobs::put_report(connection, &digest, &report.analyzer(), &report.encode())
     };
     if let Err(error) = records.write(&repository, put).await {
         tracing::warn!(%error, "cannot keep what a scan found");
     }
 }
 
-/// Walks a stored blob whose report is missing or of another version. Blocking.
+/// Walks a stored blob whose report is missing, of another version or by other rules. Blocking.
 ///
 /// # Errors
 /// When the file cannot be read.
-pub fn walk_stored(file: &File) -> io::Result<LayerReport> {
-    let mut walk = LayerWalk::new(Limits::default());
+pub fn walk_stored(file: &File, rules: Option<Arc<RuleSet>>) -> io::Result<LayerReport> {
+    let mut walk = LayerWalk::new(Limits::default()).with_rules(rules);
     let mut at = 0;
     loop {
         let batch = read_batch(file, at)?;

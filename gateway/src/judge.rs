@@ -22,6 +22,7 @@ use arc_swap::ArcSwap;
 use keys::signature::VerifiedSignature;
 use rusqlite::Connection;
 use scanner::advisory::Advisories;
+use scanner::yara::RuleSet;
 use tokio::sync::Semaphore;
 
 use crate::advisories::AdvisoryStore;
@@ -34,6 +35,7 @@ use crate::gate::policy::Policy;
 use crate::gate::verdict::{Admitted, Denial, Reason, Verdict};
 use crate::gate::{Checkpoint, decide, grace_until, stated_until};
 use crate::ingest::{Ingest, Pending};
+use crate::malware::RuleStore;
 use crate::manifest::ManifestError;
 use crate::records::manifests::ManifestRow;
 use crate::records::verdicts::VerdictRow;
@@ -134,6 +136,7 @@ pub struct Judge {
     pending: Arc<Pending>,
     policy: PolicyHandle,
     advisories: Arc<AdvisoryStore>,
+    rules: Arc<RuleStore>,
     registry: String,
     facts: FactsCache,
     inventories: inventories::Made,
@@ -146,14 +149,20 @@ pub struct Judge {
     issuer: Option<Issuer>,
 }
 
-/// Policy and advisories as they stood when a question was asked: all of it is weighed against the same two.
+/// Policy, advisories and YARA rules as they stood when a question was asked: all of it is weighed against the same.
 #[derive(Clone)]
 struct Basis {
     policy: Arc<Policy>,
     advisories: Option<Arc<Advisories>>,
+    rules: Option<Arc<RuleSet>>,
 }
 
 impl Basis {
+    /// Digest of the YARA rules.
+    fn rules(&self) -> Option<&str> {
+        self.rules.as_ref().map(|rules| rules.digest())
+    }
+
     fn revision(&self) -> Option<String> {
         self.advisories.as_ref().map(|advisories| advisories.revision().digest.clone())
     }
@@ -193,6 +202,7 @@ impl Judge {
             pending: Arc::clone(ingest.pending()),
             policy,
             advisories,
+            rules: RuleStore::none(),
             registry,
             facts: FactsCache::default(),
             inventories: inventories::Made::default(),
@@ -204,6 +214,11 @@ impl Judge {
             metrics,
             issuer: None,
         }
+    }
+
+    /// The same, with YARA rules.
+    pub(crate) fn with_rules(self, rules: Arc<RuleStore>) -> Self {
+        Self { rules, ..self }
     }
 
     /// The same, giving receipts for what it releases.
@@ -222,7 +237,8 @@ impl Judge {
     }
 
     fn basis(&self) -> Basis {
-        Basis { policy: self.policy.load_full(), advisories: self.advisories.current() }
+        let (policy, advisories) = (self.policy.load_full(), self.advisories.current());
+        Basis { policy, advisories, rules: self.rules.current() }
     }
 
     fn is_current(&self, basis: &Basis) -> bool {
@@ -231,7 +247,8 @@ impl Judge {
             (None, None) => true,
             _ => false,
         };
-        same_advisories && Arc::ptr_eq(&self.policy.load(), &basis.policy)
+        let same_rules = self.rules.current().as_ref().map(|rules| rules.digest()) == basis.rules();
+        same_advisories && same_rules && Arc::ptr_eq(&self.policy.load(), &basis.policy)
     }
 
     /// Asks `push` and `release` about a manifest whose bytes have arrived, and stores what the answers allow. What the

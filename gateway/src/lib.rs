@@ -19,6 +19,7 @@ pub mod gate;
 pub mod gc;
 pub mod ingest;
 pub mod judge;
+pub mod malware;
 pub mod manifest;
 pub mod output;
 pub mod pkcs11;

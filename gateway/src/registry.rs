@@ -32,6 +32,7 @@ use crate::clock::Clock;
 use crate::gc::GcConfig;
 use crate::ingest::{Ingest, Sessions};
 use crate::judge::{Issuer, Judge, PolicyHandle, ReceiptConfig};
+use crate::malware::RuleStore;
 use crate::records::manifests::View;
 use crate::records::{RecordError, Records};
 use crate::telemetry::{Metrics, RequestId};
@@ -69,6 +70,8 @@ pub struct Surroundings {
     pub policy: PolicyHandle,
     /// The advisories in force.
     pub advisories: Arc<AdvisoryStore>,
+    /// The YARA rules in force.
+    pub rules: Arc<RuleStore>,
     /// The time.
     pub clock: Clock,
     /// Where work is counted.
@@ -106,6 +109,7 @@ pub struct Registry {
     pub(crate) sessions: Sessions,
     pub(crate) clock: Clock,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) rules: Arc<RuleStore>,
     judge: Arc<Judge>,
     warm: Arc<Warm>,
     access: Arc<Access>,
@@ -117,7 +121,7 @@ impl Registry {
     /// # Errors
     /// When the disk or the database refuses.
     pub fn open(config: RegistryConfig, around: Surroundings) -> Result<Self, OpenError> {
-        let Surroundings { access, policy, advisories, clock, metrics, receipts } = around;
+        let Surroundings { access, policy, advisories, rules, clock, metrics, receipts } = around;
         std::fs::create_dir_all(&config.data_dir)
             .map_err(|source| OpenError::Folder { path: config.data_dir.clone(), source })?;
         let blobs = Arc::new(Blobs::open(&config.data_dir)?);
@@ -125,20 +129,22 @@ impl Registry {
         let forget = Arc::clone(&warm);
         let after_commit = Box::new(move |repository: &str| forget.forget(repository));
         let records = Arc::new(Records::open(&config.data_dir, after_commit)?);
-        let ingest = Arc::new(Ingest::new(
+        let ingest = Ingest::new(
             Arc::clone(&blobs),
             Arc::clone(&records),
             config.scan_threads,
             config.blob_bytes_max,
             clock.clone(),
             Arc::clone(&metrics),
-        ));
+        );
+        let ingest = Arc::new(ingest.with_rules(Arc::clone(&rules)));
         let issuer = receipts.map(|config| Issuer { config, ingest: Arc::clone(&ingest) });
         let (for_judge, counted) = (clock.clone(), Arc::clone(&metrics));
         let judge = Judge::new(&ingest, policy, advisories, config.name, for_judge, counted);
-        let judge = judge.with_issuer(issuer);
+        let judge = judge.with_rules(Arc::clone(&rules)).with_issuer(issuer);
         let sessions = Sessions::new(Arc::clone(&blobs));
-        Ok(Self { blobs, records, ingest, sessions, clock, metrics, judge: Arc::new(judge), warm, access })
+        let judge = Arc::new(judge);
+        Ok(Self { blobs, records, ingest, sessions, clock, metrics, rules, judge, warm, access })
     }
 
     /// Asks the gate about what is stored; the admission door uses it too.

@@ -28,6 +28,7 @@ use bytes::Bytes;
 use scanner::layer::{LayerReport, LayerWalk};
 use scanner::limits::Limits;
 use scanner::sbom::{Inventory, SbomError};
+use scanner::yara::RuleSet;
 
 use crate::digest::{Digest, Hasher};
 use crate::manifest::{self, Descriptor, Kind, MANIFEST_BYTES_MAX, Manifest, ManifestError};
@@ -302,6 +303,7 @@ pub struct Progress<'a> {
 pub struct Source {
     location: Location,
     opened: Opened,
+    rules: Option<Arc<RuleSet>>,
 }
 
 #[derive(Debug)]
@@ -333,12 +335,13 @@ impl Source {
                 return Err(SourceError::NotLocal(location.to_string()));
             }
         };
-        Ok(Self { location: location.clone(), opened })
+        Ok(Self { location: location.clone(), opened, rules: None })
     }
 
     /// The image that `remote` was made for.
     pub fn in_registry(remote: Remote) -> Self {
-        Self { location: Location::Registry(remote.reference().clone()), opened: Opened::Registry(remote) }
+        let location = Location::Registry(remote.reference().clone());
+        Self { location, opened: Opened::Registry(remote), rules: None }
     }
 
     /// The image `name` of the Docker Engine behind `socket`.
@@ -377,7 +380,17 @@ impl Source {
         let saved = save(name).map_err(|source| SourceError::Engine { image: image.clone(), source })?;
         let archive =
             Archive::from_file(saved).map_err(|source| SourceError::Archive { location: image, source })?;
-        Ok(Self { location, opened: opened(archive) })
+        Ok(Self { location, opened: opened(archive), rules: None })
+    }
+
+    /// The same, searching every file by YARA rules too.
+    pub fn searched_by(self, rules: Option<Arc<RuleSet>>) -> Self {
+        Self { rules, ..self }
+    }
+
+    /// A walk over one layer of it.
+    fn new_walk(&self) -> LayerWalk {
+        LayerWalk::new(Limits::default()).with_rules(self.rules.clone())
     }
 
     /// The registry behind it, where signatures can be looked for.
@@ -396,7 +409,7 @@ impl Source {
     /// Reads manifest, configuration and all layers; an index with all its images.
     pub fn load(&self, progress: Progress<'_>) -> Result<Image, SourceError> {
         match &self.opened {
-            Opened::Directory(folder) => return directory::load(folder, progress),
+            Opened::Directory(folder) => return directory::load(folder, self.new_walk(), progress),
             Opened::Document(file) => return load_document(file),
             Opened::DockerArchive(archive) => {
                 let tag = match &self.location {
@@ -404,7 +417,7 @@ impl Source {
                     // The engine was asked for one image.
                     _ => None,
                 };
-                return docker_archive::load(archive, tag, progress);
+                return docker_archive::load(archive, tag, &|| self.new_walk(), progress);
             }
             Opened::OciArchive(_) | Opened::OciLayout(_) | Opened::OnePlatform(_) | Opened::Registry(_) => {}
         }
@@ -576,7 +589,7 @@ impl Source {
                 scope.spawn(|| {
                     while let Some(layer) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
                         let report =
-                            self.reader(layer).and_then(|reader| walk_layer(reader, layer, progress));
+                            self.reader(layer).and_then(|reader| self.walk_layer(reader, layer, progress));
                         let failed = report.is_err();
                         walked
                             .lock()
@@ -596,6 +609,20 @@ impl Source {
             reports.insert(digest, report?);
         }
         Ok(())
+    }
+
+    fn walk_layer(
+        &self,
+        reader: Box<dyn Read + Send>,
+        layer: &Descriptor,
+        progress: Progress<'_>,
+    ) -> Result<Arc<LayerReport>, SourceError> {
+        let mut walk = self.new_walk();
+        consume(reader, layer, LAYER_BYTES_MAX, &mut |piece| {
+            walk.feed(piece);
+            (progress.advance)(piece.len() as u64);
+        })?;
+        Ok(Arc::new(walk.finish()))
     }
 }
 
@@ -627,19 +654,6 @@ fn blob_path(digest: &Digest) -> String {
 fn parsed(descriptor: &Descriptor) -> Result<Digest, SourceError> {
     Digest::parse(&descriptor.digest)
         .map_err(|source| SourceError::Layout { file: "index.json", problem: source.to_string() })
-}
-
-fn walk_layer(
-    reader: Box<dyn Read + Send>,
-    layer: &Descriptor,
-    progress: Progress<'_>,
-) -> Result<Arc<LayerReport>, SourceError> {
-    let mut walk = LayerWalk::new(Limits::default());
-    consume(reader, layer, LAYER_BYTES_MAX, &mut |piece| {
-        walk.feed(piece);
-        (progress.advance)(piece.len() as u64);
-    })?;
-    Ok(Arc::new(walk.finish()))
 }
 
 /// Hands all bytes to `sink` and then says whether they were the right ones: what was derived from them must be thrown

@@ -8,7 +8,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use crate::layer::Entry;
-use crate::report::PermissionKind;
+use crate::report::{PermissionKind, Unsearched};
 
 pub mod permissions;
 pub mod secrets;
@@ -55,6 +55,13 @@ pub enum Detected {
         /// Which of its devices.
         minor: u64,
     },
+    /// A YARA rule matches the file.
+    Malware {
+        /// Name of the rule.
+        rule: String,
+        /// File of rules that it stands in, or that includes it.
+        file: String,
+    },
     /// Permission bits that widen an attacker's reach.
     Permission(PermissionKind),
     /// A credential; its value is not kept.
@@ -69,6 +76,8 @@ pub enum Detected {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         inside: Option<String>,
     },
+    /// YARA rules did not see the whole file.
+    Unsearched(Unsearched),
 }
 
 impl Detected {

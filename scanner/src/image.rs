@@ -26,6 +26,7 @@ mod evasion;
 mod identity;
 mod languages;
 mod leftovers;
+mod malware;
 mod ownership;
 mod packages;
 mod tree;
@@ -83,6 +84,7 @@ pub fn inventory(layers: &[Layer<'_>], config: &[u8]) -> Inventory {
     let coverage = coverage::coverage(&view, &installed.packages);
     Inventory::new(ScanReport {
         attacks: attacks::attacks(&view, &config),
+        malware: malware::malware(&view),
         coverage,
         programs: programs(&view),
         support: None,
@@ -162,7 +164,7 @@ fn findings(view: &View<'_>) -> (Vec<SecretFinding>, Vec<PermissionFinding>) {
                 value_sha256: value_sha256.clone(),
                 preview: preview.clone(),
             }),
-            Detected::Device { .. } => {}
+            Detected::Device { .. } | Detected::Malware { .. } | Detected::Unsearched(_) => {}
             Detected::Permission(kind) => permissions.extend(visible.map(|path| PermissionFinding {
                 kind: *kind,
                 path: if path.is_empty() { ".".to_owned() } else { path.clone() },

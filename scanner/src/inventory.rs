@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use crate::advisory::{Advisories, Key};
-use crate::layer::ANALYZER;
+use crate::layer::analyzer;
 use crate::matcher::{keys, match_packages};
 use crate::release;
 use crate::report::{ImagePackage, ScanReport};
 
 /// The version of the stacking: raised when it finds something else in the same layers, so that stored inventories are
-/// made anew. What the layers' walk finds has its own, [`ANALYZER`].
+/// made anew. What the layers' walk finds has its own, [`crate::layer::ANALYZER`].
 const STACKING: u32 = 2;
 /// Packing level: an inventory is written once an image.
 const ZSTD_LEVEL: i32 = 1;
@@ -54,10 +54,20 @@ impl Inventory {
         keys(self.0.distribution.as_ref(), &self.0.packages)
     }
 
+    /// Digest of the YARA rules that its layers were searched by; `None`: by none.
+    pub fn rules(&self) -> Option<&str> {
+        self.0.malware.rules.as_deref()
+    }
+
+    /// Under which version it is kept: see [`version`].
+    pub fn version(&self) -> String {
+        version(self.rules())
+    }
+
     /// The stored form, packed.
     pub fn encode(&self) -> Vec<u8> {
         let plain = serde_json::to_vec(&self.0).expect("plain data with text keys");
-        let mut bytes = version().into_bytes();
+        let mut bytes = self.version().into_bytes();
         bytes.push(0);
         bytes.extend_from_slice(&(plain.len() as u64).to_le_bytes());
         bytes.extend(zstd::bulk::compress(&plain, ZSTD_LEVEL).expect("memory is the only reason to fail"));
@@ -66,18 +76,21 @@ impl Inventory {
 
     /// Reads the stored form; `None` for one of another version, or a damaged one: it is then made anew.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let rest = bytes.strip_prefix(version().as_bytes())?.strip_prefix(b"\0")?;
+        let end = bytes.iter().position(|byte| *byte == 0)?;
+        let (version, rest) = (&bytes[..end], &bytes[end + 1..]);
         let (length, packed) = rest.split_first_chunk()?;
         let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
         if length > UNPACKED_BYTES_MAX {
             return None;
         }
         let plain = zstd::bulk::decompress(packed, length).ok().filter(|plain| plain.len() == length)?;
-        serde_json::from_slice(&plain).ok().map(Self)
+        let inventory = serde_json::from_slice(&plain).ok().map(Self)?;
+        (inventory.version().as_bytes() == version).then_some(inventory)
     }
 }
 
-/// Which version of the scanner makes inventories; one that another made is not read.
-pub fn version() -> String {
-    format!("{ANALYZER}+{STACKING}")
+/// Which version of the scanner makes inventories, and by which YARA rules, of this digest; one that another made is not
+/// read.
+pub fn version(rules: Option<&str>) -> String {
+    format!("{}+{STACKING}", analyzer(rules))
 }

@@ -1,5 +1,7 @@
 //! Walks one layer's archive while its bytes arrive, under the limits.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::detectors::Detected;
@@ -7,6 +9,7 @@ use crate::extractors::Extracted;
 use crate::layer::entry::EntryTable;
 use crate::layer::program::Program;
 use crate::limits::Limits;
+use crate::yara::{self, RuleSet};
 
 mod archive;
 mod contents;
@@ -20,6 +23,7 @@ mod refusal;
 mod storage;
 mod tar;
 mod unpack;
+mod whole_files;
 mod window;
 
 pub use archive::ArchiveWalk;
@@ -29,6 +33,15 @@ pub use unpack::{Unpack, UnpackEnd};
 
 /// Name and version of the walk with all its extractors and detectors; a report made by another version is not used.
 pub const ANALYZER: &str = "portcullis-layer/11";
+
+/// Under what a report is kept: [`ANALYZER`], and the YARA rules that were asked, so that other rules find no report and the
+/// layer is walked again. `rules`: the digest of their set.
+pub fn analyzer(rules: Option<&str>) -> String {
+    match rules {
+        Some(rules) => format!("{ANALYZER}+yara/{}:{rules}", yara::VERSION),
+        None => ANALYZER.to_owned(),
+    }
+}
 
 /// Walks one layer, fed in pieces of any size. It never blocks and never fails half-way: a refusal is remembered and
 /// told by [`LayerWalk::finish`], because the caller stores the bytes either way.
@@ -46,6 +59,11 @@ impl LayerWalk {
         Self { unpack: Unpack::new(), archive: ArchiveWalk::new(limits) }
     }
 
+    /// The same, searching every file by YARA rules too. `None`: by none, which costs nothing.
+    pub fn with_rules(self, rules: Option<Arc<RuleSet>>) -> Self {
+        Self { archive: self.archive.with_rules(rules), ..self }
+    }
+
     /// The next bytes of the blob, as uploaded.
     pub fn feed(&mut self, bytes: &[u8]) {
         let archive = &mut self.archive;
@@ -60,7 +78,7 @@ impl LayerWalk {
     }
 }
 
-/// What one layer holds, independent of the layers around it. Stored under layer digest and [`ANALYZER`].
+/// What one layer holds, independent of the layers around it. Stored under layer digest and [`LayerReport::analyzer`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LayerReport {
     /// What the bytes are, found from the bytes.
@@ -76,6 +94,8 @@ pub struct LayerReport {
     pub uncompressed_bytes: u64,
     /// Sum of the sizes of regular files.
     pub file_bytes: u64,
+    /// Digest of the YARA rules that were asked about each file; `None`: none were.
+    pub rules: Option<String>,
     pub(crate) table: EntryTable,
     pub(crate) extractions: Vec<Extraction>,
     pub(crate) programs: Vec<Program>,
@@ -139,7 +159,12 @@ pub enum LayerOutcome {
 }
 
 impl LayerReport {
-    fn without_evidence(compression: Compression, outcome: LayerOutcome, packed: u64) -> Self {
+    fn without_evidence(
+        compression: Compression,
+        outcome: LayerOutcome,
+        packed: u64,
+        rules: Option<String>,
+    ) -> Self {
         Self {
             compression,
             outcome,
@@ -147,11 +172,17 @@ impl LayerReport {
             compressed_bytes: packed,
             uncompressed_bytes: 0,
             file_bytes: 0,
+            rules,
             table: EntryTable::default(),
             extractions: Vec::new(),
             programs: Vec::new(),
             detections: Vec::new(),
         }
+    }
+
+    /// Under what it is kept: see [`analyzer`].
+    pub fn analyzer(&self) -> String {
+        analyzer(self.rules.as_deref())
     }
 
     /// Entries in the archive.

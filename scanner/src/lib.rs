@@ -23,3 +23,4 @@ pub mod report;
 pub mod sbom;
 mod sqlite;
 pub mod versions;
+pub mod yara;

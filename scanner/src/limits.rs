@@ -1,8 +1,10 @@
 //! Every bound on hostile input, each with the attack that it stops.
 
+use std::time::Duration;
+
 /// Bounds for one layer walk. Memory of a walk is at most about [`Limits::table_bytes_max`] +
 /// [`Limits::database_bytes_max`] + [`Limits::extracted_bytes_max`] + the decompressor's window, whatever the size of
-/// the layer.
+/// the layer; where there are YARA rules, and one file that they see whole, 32 MiB at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes that one layer may unpack to. Stops a bomb that stays below the ratio. Default 16 GiB: twice the largest
@@ -97,3 +99,27 @@ pub(crate) const SBOM_PACKAGES_MAX: usize = 200_000;
 
 /// Components inside components. Stops documents made to be deep.
 pub(crate) const SBOM_DEPTH_MAX: usize = 32;
+
+/// Bytes of one file that YARA rules see, which are held in memory. Stops files made to be large; of them the begin is
+/// searched and the rest told as unsearched. All but a few per thousand of the files of images are smaller.
+pub(crate) const YARA_FILE_BYTES_MAX: usize = 32 << 20;
+
+/// How long YARA rules may take for one file. Stops content made to be slow for a rule. Thirty times what a few hundred rules
+/// need for the largest file.
+pub(crate) const YARA_FILE_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Files of one layer that may take so long; no further one is searched.
+pub(crate) const YARA_TIMEOUTS_MAX: usize = 8;
+
+/// Matches of one string of a rule in one file that are kept: some fifty bytes each.
+pub(crate) const YARA_MATCHES_MAX: u32 = 1000;
+
+/// Rules told of one file. Stops rules that match everything.
+pub(crate) const YARA_RULES_PER_FILE_MAX: usize = 100;
+
+/// Rules in one set, and one more. The largest public collections have some fifty thousand.
+pub(crate) const YARA_RULES_MAX: usize = 200_001;
+
+/// Files that files of rules include, all together, and how deep. Stops rings.
+pub(crate) const YARA_INCLUDES_MAX: usize = 10_000;
+pub(crate) const YARA_INCLUDES_DEPTH_MAX: usize = 16;

@@ -6,6 +6,10 @@ use crate::finding::Finding;
 use crate::package::{Distribution, Package};
 use crate::release::Support;
 
+mod malware;
+
+pub use malware::{Malware, MalwareFinding, Unsearched, UnsearchedFile};
+
 /// Everything the scanner can say about one image at one advisory revision. Sorted, so that the same image and the
 /// same advisories always give the same bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +32,9 @@ pub struct ScanReport {
     /// What is aimed at the engine that unpacks or starts the image.
     #[serde(default)]
     pub attacks: Vec<EngineAttack>,
+    /// What YARA rules say of the files, where there were any.
+    #[serde(default, skip_serializing_if = "Malware::is_unasked")]
+    pub malware: Malware,
     /// Who answers for the programs in the final view.
     #[serde(default)]
     pub coverage: Coverage,

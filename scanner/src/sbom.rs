@@ -17,7 +17,7 @@ use crate::matcher::match_packages;
 use crate::package::{Distribution, Package, PackageKind, SourcePackage};
 use crate::purl::Purl;
 use crate::release;
-use crate::report::{Coverage, ImagePackage, ScanReport, Unknown, Waste};
+use crate::report::{Coverage, ImagePackage, Malware, ScanReport, Unknown, Waste};
 
 /// A document, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,6 +111,7 @@ pub fn scan(inventory: &Inventory, advisories: Option<&Advisories>) -> ScanRepor
         secrets: Vec::new(),
         permissions: Vec::new(),
         attacks: Vec::new(),
+        malware: Malware::default(),
         coverage: Coverage::default(),
         waste: Waste::default(),
         layers: Vec::new(),

@@ -14,7 +14,9 @@ use keys::verify::{Verification, Verifier};
 use scanner::advisory::Advisories;
 use scanner::explain::Explanation;
 
-use super::image_input::{EngineAccess, content, images, load, open, read_advisories, width, write_out};
+use super::image_input::{
+    EngineAccess, content, images, load, open, read_advisories, read_rules, width, write_out,
+};
 use super::registry_access::RegistryAccess;
 use super::{EXIT_DENIED, UsageError};
 use crate::clock::Clock;
@@ -48,6 +50,9 @@ pub struct Args {
     /// Compiled advisories, made by `portcullis advisories build`. Without them every package is unknown.
     #[arg(long, value_name = "FILE")]
     advisories: Option<PathBuf>,
+    /// A folder of YARA rules (`*.yar`, `*.yara`) that every file of every layer is searched by.
+    #[arg(long, value_name = "FOLDER")]
+    yara: Option<PathBuf>,
     /// A VEX document (OpenVEX 0.2, CSAF VEX) whose statements are taken for this check, beside those of the policy. May
     /// be repeated.
     #[arg(long, value_name = "FILE")]
@@ -150,7 +155,8 @@ fn check(args: &Args) -> anyhow::Result<Answer> {
     }
     let policy = trust::put_in(&policy, &args.trust_dir);
     let advisories = args.advisories.as_deref().map(read_advisories).transpose()?;
-    let source = open(&args.image, &args.registry, &args.engine)?;
+    let rules = args.yara.as_deref().map(read_rules).transpose()?;
+    let source = open(&args.image, &args.registry, &args.engine)?.searched_by(rules);
     let image = load(&source)?;
     let checkpoint = match (args.checkpoint, source.remote()) {
         (Some(Question::Admit), _) => Checkpoint::Admit,

@@ -2,17 +2,20 @@
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use oci_distribution::RegistryOperation;
 use scanner::advisory::Advisories;
+use scanner::yara::RuleSet;
 
 use super::UsageError;
 use super::registry_access::RegistryAccess;
 use crate::advisories;
 use crate::gate::assemble::{document_facts, image_facts};
 use crate::gate::evidence::{Content, ImageFacts, IndexChild};
+use crate::malware;
 use crate::manifest::Kind;
 use crate::source::engine::containerd::Containerd;
 use crate::source::engine::docker;
@@ -168,6 +171,13 @@ pub(super) fn images(content: &Content) -> Vec<(Option<&str>, Option<&str>, &Ima
 pub(super) fn read_advisories(file: &Path) -> anyhow::Result<Advisories> {
     advisories::load(file)
         .with_context(|| UsageError(format!("cannot use the advisories `{}`", file.display())))
+}
+
+/// A folder of YARA rules.
+pub(super) fn read_rules(folder: &Path) -> anyhow::Result<Arc<RuleSet>> {
+    let rules = malware::read(folder)
+        .with_context(|| UsageError(format!("cannot use the YARA rules `{}`", folder.display())))?;
+    Ok(Arc::new(rules))
 }
 
 /// Writes an answer to a file, or to standard output.

@@ -65,6 +65,7 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
             error @ (AppError::Policy(_)
             | AppError::Listen(_)
             | AppError::Certificate(_)
+            | AppError::Rules(_)
             | AppError::Access(_)),
         ) => {
             return Err(

@@ -247,6 +247,13 @@ pub(super) const KEYS: &[Key] = &[
         None,
         "Layers unpacked at the same moment, and as many read: each is unpacked on one thread and read on another. Default: the number of processors.",
     ),
+    key(
+        "malware",
+        "yara",
+        Kind::Path,
+        None,
+        "Folder of YARA rules (`*.yar`, `*.yara`, in folders below it too; links are not followed), which every file of every layer is searched by. A rule that does not compile stops the start, and a reload (SIGHUP) then keeps the rules in force. When they change, what is stored is searched again. See [policy.md](policy.md#yara-rules).",
+    ),
     key("gc", "interval", Kind::Duration, Some("10m"), "Pause between two rounds of garbage collection."),
     key(
         "gc",

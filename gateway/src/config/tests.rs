@@ -83,7 +83,7 @@ fn all_mistakes_are_told_at_once() {
          `server.conections`: no such key; the section has listen, name, public-url, operations-listen, \
          insecure-plain-http-on-public-address-DANGEROUS, connections, header-timeout, body-timeout, idle-timeout, \
          drain-timeout\n  \
-         `sever`: no such section; there are access, advisories, gc, log, policy, receipts, scan, server, server.tls, storage, \
+         `sever`: no such section; there are access, advisories, gc, log, malware, policy, receipts, scan, server, server.tls, storage, \
          trust and account\n  \
          `PORTCULLIS_SERVER_LISTNE`: no key has this variable; expected a name from `portcullis config reference`\n  \
          `server.listen`: `everywhere` is not usable; expected an address and a port such as `127.0.0.1:5000`\n  \
@@ -194,7 +194,8 @@ fn sizes_and_urls_are_parsed_strictly() {
 fn every_key_is_read_and_shown() {
     let text = "[server]\nname = \"r\"\npublic-url = \"http://r\"\noperations-listen = \"127.0.0.1:3\"\n\
                 [server.tls]\ncertificate = \"c\"\nkey = \"k\"\n[advisories]\nfile = \"a\"\n[scan]\nthreads = 3\n\
-                [trust]\ndir = \"t\"\n[receipts]\nkey = \"k\"\nkey-password-file = \"p\"\n";
+                [trust]\ndir = \"t\"\n[receipts]\nkey = \"k\"\nkey-password-file = \"p\"\n\
+                [malware]\nyara = \"y\"\n";
     let config = parse(text, &[]).unwrap();
     let shown: Vec<_> = config.effective.iter().map(|entry| (entry.section, entry.name)).collect();
     let all: Vec<_> = keys::KEYS.iter().map(|key| (key.section, key.name)).collect();

@@ -6,6 +6,7 @@ mod base;
 mod image;
 mod integrity;
 mod known_bad;
+mod malware;
 mod permission;
 mod pin;
 mod revocation;
@@ -142,10 +143,13 @@ impl Check<'_> {
 }
 
 /// Asked of every runnable image at every checkpoint.
-const IMAGE_CHECKS: [ImageCheck; 19] = [
+const IMAGE_CHECKS: [ImageCheck; 22] = [
     integrity::contradictions,
     integrity::unreadable_layers,
     known_bad::programs,
+    malware::matches,
+    malware::unfinished,
+    malware::oversize,
     attack::engine,
     secret::secrets,
     vulnerability::findings,

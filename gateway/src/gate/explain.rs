@@ -106,6 +106,7 @@ pub fn explain(policy: &Policy, repository: &str) -> String {
             let what = match &exception.waives {
                 super::policy::Waives::Check(check) => format!("check {check}"),
                 super::policy::Waives::Finding(id) => id.clone(),
+                super::policy::Waives::Malware(rule) => format!("what YARA rule {rule} matches"),
                 super::policy::Waives::Secret(value_sha256) => format!("secret {value_sha256}"),
                 super::policy::Waives::Statement { statement, .. } => statement.names.join(" = "),
             };
@@ -200,6 +201,11 @@ fn scan(rule: &Rule) -> Vec<String> {
             format!("push: {} programs of `{}` are denied in every layer", list.len(), list.file)
         }),
     );
+    lines.push(match rule.scan.malware {
+        None => "push: what YARA rules match: denied, where the gate has rules".to_owned(),
+        Some(Level::Off) => "push: what YARA rules match: not checked".to_owned(),
+        Some(level) => format!("push: what YARA rules match: {}; the gate must have rules", word(level)),
+    });
     match rule.scan.unexplained {
         Unexplained::Each(Level::Off) => {}
         Unexplained::Each(level) => {

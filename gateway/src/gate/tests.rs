@@ -12,8 +12,8 @@ use fixture::*;
 use scanner::finding::{Decimal, Epss, Exploited, Finding, Risk, Severity, Unfixed};
 use scanner::release::Support;
 use scanner::report::{
-    AttackKind, Coverage, CoverageSum, EngineAttack, PermissionFinding, PermissionKind, ProgramFile,
-    SecretFinding, Unknown, WastedPath,
+    AttackKind, Coverage, CoverageSum, EngineAttack, Malware, MalwareFinding, PermissionFinding,
+    PermissionKind, ProgramFile, SecretFinding, Unknown, Unsearched, UnsearchedFile, WastedPath,
 };
 
 /// The checks that refused; empty for "allow".
@@ -304,6 +304,74 @@ fn known_bad_programs_refuse_in_every_layer_and_no_exception_helps() {
         Policy::parse(&(policy_text() + waived), &read)
             .is_err_and(|mistakes| mistakes.to_string().contains("known-bad"))
     );
+}
+
+/// What YARA rules match refuses wherever there are rules; where the policy asks for rules, none are not enough.
+#[test]
+fn what_yara_rules_match_refuses_and_what_they_did_not_see_is_unknown() {
+    let found = |rule: &str, deleted_later| MalwareFinding {
+        rule: rule.to_owned(),
+        rule_file: "linux/miner.yar".to_owned(),
+        path: "usr/bin/m".to_owned(),
+        layer: 1,
+        deleted_later,
+    };
+    let unsearched = |why| UnsearchedFile { path: "usr/lib/big".to_owned(), layer: 0, why };
+    let asked = || Malware { rules: Some("0".repeat(64)), ..Malware::default() };
+    let matched = Malware { matches: vec![found("miner", true)], ..asked() };
+    let slow = Malware { unsearched: vec![unsearched(Unsearched::TimedOut)], ..asked() };
+    let large = Malware { unsearched: vec![unsearched(Unsearched::Oversize { bytes: 7 })], ..asked() };
+    let cases: [(&Malware, &str, &[&str]); 15] = [
+        (&Malware::default(), "", &[]),
+        (&asked(), "", &[]),
+        (&matched, "", &["malware"]),
+        (&slow, "", &["unknown"]),
+        (&large, "", &[]),
+        (&Malware::default(), "malware = \"deny\"", &["malware"]),
+        (&Malware::default(), "malware = \"warn\"", &[]),
+        (&asked(), "malware = \"deny\"", &[]),
+        (&matched, "malware = \"warn\"", &[]),
+        (&matched, "malware = \"off\"", &[]),
+        (&slow, "malware = \"off\"", &[]),
+        (&slow, "malware = \"warn\"", &["unknown"]),
+        (&slow, "unknown = \"accept-unsafe\"", &[]),
+        (&large, "malware-oversize = \"deny\"", &["malware-oversize"]),
+        (&large, "malware-oversize = \"deny\", malware = \"off\"", &[]),
+    ];
+    for (malware, rule, expected) in cases {
+        let mut facts = clean();
+        scan_mut(&mut facts).malware = malware.clone();
+        check(&signed(facts), &policy(&format!("scan = {{ {rule} }}")), [expected; 4]);
+    }
+
+    let mut facts = clean();
+    scan_mut(&mut facts).malware =
+        Malware { matches: vec![found("miner", false), found("other", true)], ..asked() };
+    let Verdict::Deny(denial) = decide(Checkpoint::Push, &signed(facts.clone()), &policy("")) else {
+        panic!("a match refuses")
+    };
+    let [miner, other] = &denial.reasons[..] else { panic!("two rules, {:?}", denial.reasons) };
+    assert!(miner.message.contains("`miner` (`linux/miner.yar`) matches `usr/bin/m`"), "{}", miner.message);
+    assert!(other.message.contains("still ships"), "{}", other.message);
+    let instruction = miner.layer.as_ref().and_then(|layer| layer.instruction.as_deref());
+    assert_eq!(
+        (instruction, miner.finding.as_deref()),
+        (Some("RUN apt-get install -y openssl"), Some("miner"))
+    );
+    // An exception names one rule; the check as a whole cannot be waived.
+    let exception = |what: &str| {
+        format!(
+            "[[exception]]\n{what}\nimages = [\"**\"]\nreason = \"r\"\nowner = \"o\"\nexpires = 2027-12-31\n"
+        )
+    };
+    let waiving = parse(&(policy_text() + &exception("malware = \"miner\"")));
+    let Verdict::Deny(denial) = decide(Checkpoint::Push, &signed(facts), &waiving) else {
+        panic!("the other rule refuses")
+    };
+    assert_eq!(denial.reasons.len(), 1);
+    assert_eq!(denial.reasons[0].finding.as_deref(), Some("other"));
+    let read = |_: &std::path::Path| Ok(Vec::new());
+    assert!(Policy::parse(&(policy_text() + &exception("check = \"malware\"")), &read).is_err());
 }
 
 #[test]
@@ -704,6 +772,7 @@ fn a_policy_explains_itself() {
       push: vulnerabilities denied: critical or worse, high or worse with a fix; unrated counts as high
       push: secrets: denied
       push: what cannot be judged: denied; advisories at most 7days old
+      push: what YARA rules match: denied, where the gate has rules
       push: what is aimed at the engine: denied
       admit: privileged containers: denied
       admit: containers without AppArmor: denied

@@ -118,7 +118,7 @@ pub struct Reason {
     /// `name version` of the package to blame.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub package: Option<String>,
-    /// What an exception may name: the finding's id (`CVE-…`), or the SHA-256 of a secret's value.
+    /// What an exception may name: the finding's id (`CVE-…`), the SHA-256 of a secret's value, or the name of a YARA rule.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub finding: Option<String>,
     /// The version that fixes it.
@@ -138,7 +138,7 @@ pub struct Reason {
 }
 
 /// Every check, worst first: reasons are told in this order.
-pub const CHECKS: [&str; 29] = [
+pub const CHECKS: [&str; 31] = [
     "registry",
     "rule",
     "state",
@@ -147,11 +147,13 @@ pub const CHECKS: [&str; 29] = [
     "signature",
     "receipt",
     "known-bad",
+    "malware",
     "attack",
     "secret",
     "vulnerability",
     "unknown",
     "unexplained",
+    "malware-oversize",
     "advisory-age",
     "end-of-life",
     "privileged",

@@ -94,6 +94,7 @@ fn covers(exception: &Exception, objection: &Objection, image: &ImageIdentity<'_
             Waives::Finding(id) => {
                 check == "vulnerability" && objection.names.iter().any(|name| name.eq_ignore_ascii_case(id))
             }
+            Waives::Malware(rule) => check == "malware" && objection.names.contains(rule),
             Waives::Secret(value_sha256) => check == "secret" && objection.names.contains(value_sha256),
             Waives::Statement { statement, .. } => {
                 check == "vulnerability"

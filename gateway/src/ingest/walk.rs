@@ -13,12 +13,14 @@ use std::sync::Arc;
 
 use scanner::layer::{ArchiveWalk, LayerReport, Unpack, UnpackEnd};
 use scanner::limits::Limits;
+use scanner::yara::RuleSet;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::spawn_blocking;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::backlog::{Backlog, Owed};
 use crate::blobs::read_at;
+use crate::malware::RuleStore;
 use crate::telemetry::Metrics;
 
 /// Bytes of the file that are read at once.
@@ -36,6 +38,7 @@ pub(super) struct Walks {
     reading: Arc<Semaphore>,
     backlog: Backlog,
     metrics: Arc<Metrics>,
+    rules: Arc<RuleStore>,
 }
 
 /// A walk that goes on while its upload arrives; it stops when this is dropped.
@@ -63,7 +66,11 @@ impl Walks {
     pub(super) fn new(threads: usize, metrics: Arc<Metrics>) -> Self {
         let places = || Arc::new(Semaphore::new(threads.max(1)));
         let backlog = Backlog::new(Arc::clone(&metrics));
-        Self { unpacking: places(), reading: places(), backlog, metrics }
+        Self { unpacking: places(), reading: places(), backlog, metrics, rules: RuleStore::none() }
+    }
+
+    pub(super) fn with_rules(self, rules: Arc<RuleStore>) -> Self {
+        Self { rules, ..self }
     }
 
     /// Of the bytes that are, or will be, in `file`, from its begin.
@@ -71,7 +78,8 @@ impl Walks {
         let (steps, to_unpack) = mpsc::unbounded_channel();
         let (pieces, to_read) = mpsc::channel(QUEUE_PIECES);
         let unpacking = unpack(file, to_unpack, pieces, Arc::clone(&self.unpacking));
-        let reading = read(to_read, Arc::clone(&self.reading), Arc::clone(&self.metrics));
+        let rules = self.rules.current();
+        let reading = read(to_read, Arc::clone(&self.reading), Arc::clone(&self.metrics), rules);
         let report = tokio::spawn(async move {
             let (end, archive) = tokio::join!(unpacking, reading);
             let (end, archive) = (end?, archive?);
@@ -165,8 +173,9 @@ async fn read(
     mut queue: mpsc::Receiver<Piece>,
     places: Arc<Semaphore>,
     metrics: Arc<Metrics>,
+    rules: Option<Arc<RuleSet>>,
 ) -> Option<ArchiveWalk> {
-    let mut archive = ArchiveWalk::new(Limits::default());
+    let mut archive = ArchiveWalk::new(Limits::default()).with_rules(rules);
     while let Some((piece, packed)) = queue.recv().await {
         metrics.scan_queue_depth.inc();
         let place = places.acquire().await;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use keys::notary::COLLECTION_TYPE;
 use rusqlite::Connection;
-use scanner::layer::{ANALYZER, LayerOutcome, LayerReport};
+use scanner::layer::{LayerOutcome, LayerReport, analyzer};
 
 use super::{Basis, Judge, JudgeError, inventories};
 use crate::digest::Digest;
@@ -24,32 +24,42 @@ const FACTS_MAX: usize = 8;
 /// Packages, findings and secrets of all the kept facts together, about a kilobyte each.
 const FACTS_ITEMS_MAX: usize = 12_000;
 
-/// Facts of images by manifest digest and advisory revision.
+/// What facts rest on besides the image: the advisory revision and the YARA rules.
+type Ground = (Option<String>, Option<String>);
+
+/// Facts of images by manifest digest and ground.
 #[derive(Debug, Default)]
-pub(super) struct FactsCache(Mutex<VecDeque<(String, Option<String>, ImageFacts)>>);
+pub(super) struct FactsCache(Mutex<VecDeque<(String, Ground, ImageFacts)>>);
 
 impl FactsCache {
-    fn find(&self, digest: &str, revision: Option<&str>) -> Option<ImageFacts> {
+    fn find(&self, digest: &str, ground: &Ground) -> Option<ImageFacts> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = |entry: &&(String, Option<String>, ImageFacts)| {
-            entry.0 == digest && entry.1.as_deref() == revision
-        };
+        let same = |entry: &&(String, Ground, ImageFacts)| entry.0 == digest && entry.1 == *ground;
         kept.iter().find(same).map(|entry| entry.2.clone())
     }
 
-    fn keep(&self, digest: String, revision: Option<String>, facts: ImageFacts) {
+    fn keep(&self, digest: String, ground: Ground, facts: ImageFacts) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.push_back((digest, revision, facts));
+        kept.push_back((digest, ground, facts));
         while kept.len() > FACTS_MAX || kept.len() > 1 && items(&kept) > FACTS_ITEMS_MAX {
             kept.pop_front();
         }
     }
 }
 
-fn items(kept: &VecDeque<(String, Option<String>, ImageFacts)>) -> usize {
-    let of_one =
-        |facts: &ImageFacts| facts.scan.packages.len() + facts.scan.findings.len() + facts.scan.secrets.len();
+fn items(kept: &VecDeque<(String, Ground, ImageFacts)>) -> usize {
+    let of_one = |facts: &ImageFacts| {
+        let (scan, malware) = (&facts.scan, &facts.scan.malware);
+        let found = scan.packages.len() + scan.findings.len() + scan.secrets.len();
+        found + malware.matches.len() + malware.unsearched.len()
+    };
     kept.iter().map(|(_, _, facts)| of_one(facts)).sum()
+}
+
+impl Basis {
+    fn ground(&self) -> Ground {
+        (self.revision(), self.rules().map(str::to_owned))
+    }
 }
 
 impl Judge {
@@ -106,7 +116,7 @@ impl Judge {
                 }
                 let reports = layers
                     .iter()
-                    .map(|layer| self.report(connection, layer).map(Arc::new))
+                    .map(|layer| self.report(connection, layer, basis).map(Arc::new))
                     .collect::<Result<Vec<_>, _>>()?;
                 if cannot_be_unpacked(layers, &reports) {
                     return Ok(artifact(manifest));
@@ -139,13 +149,14 @@ impl Judge {
         digest: &str,
         basis: &Basis,
     ) -> Result<Option<ImageFacts>, JudgeError> {
-        let revision = basis.revision();
-        if let Some(facts) = self.facts.find(digest, revision.as_deref()) {
+        let ground = basis.ground();
+        if let Some(facts) = self.facts.find(digest, &ground) {
             return Ok(Some(facts));
         }
-        let Some(kept) = inventories::find(connection, digest)? else { return Ok(None) };
+        let kept = inventories::find(connection, digest)?;
+        let Some(kept) = kept.filter(|kept| kept.inventory.rules() == basis.rules()) else { return Ok(None) };
         let facts = kept.judge(basis.advisories.as_deref());
-        self.facts.keep(digest.to_owned(), revision, facts.clone());
+        self.facts.keep(digest.to_owned(), ground, facts.clone());
         Ok(Some(facts))
     }
 
@@ -161,25 +172,30 @@ impl Judge {
             .map_err(|source| JudgeError::Assemble { digest: manifest.digest.clone(), source })?;
         self.keep_made(&manifest.digest, &inventory);
         let facts = inventory.judge(basis.advisories.as_deref());
-        self.facts.keep(manifest.digest.clone(), basis.revision(), facts.clone());
+        self.facts.keep(manifest.digest.clone(), basis.ground(), facts.clone());
         Ok(facts)
     }
 
     /// What the walk over a layer found: stored when the layer was uploaded, found again where this version of the walk
-    /// has not seen it.
-    fn report(&self, connection: &Connection, layer: &Descriptor) -> Result<LayerReport, JudgeError> {
-        let stored = records::blobs::report(connection, &layer.digest, ANALYZER)?;
+    /// has not seen it, or not by these rules.
+    fn report(
+        &self,
+        connection: &Connection,
+        layer: &Descriptor,
+        basis: &Basis,
+    ) -> Result<LayerReport, JudgeError> {
+        let stored = records::blobs::report(connection, &layer.digest, &analyzer(basis.rules()))?;
         if let Some(report) = stored.and_then(|bytes| LayerReport::decode(&bytes)) {
             return Ok(report);
         }
         let damaged = || JudgeError::Damaged(layer.digest.clone());
         let digest = Digest::parse(&layer.digest).map_err(|_| damaged())?;
         let (file, _) = self.blobs.open_blob(&digest)?.ok_or_else(damaged)?;
-        let report = walk_stored(&file)
+        let report = walk_stored(&file, basis.rules.clone())
             .map_err(|source| JudgeError::Layer { digest: layer.digest.clone(), source })?;
-        let (name, encoded) = (layer.digest.clone(), report.encode());
+        let (name, analyzer, encoded) = (layer.digest.clone(), report.analyzer(), report.encode());
         self.records.write_later(move |connection| -> Result<(), RecordError> {
-            records::blobs::put_report(connection, &name, ANALYZER, &encoded)
+            records::blobs::put_report(connection, &name, &analyzer, &encoded)
         });
         Ok(report)
     }

@@ -23,26 +23,28 @@ pub(super) struct Made(Mutex<VecDeque<(String, Arc<Prepared>)>>);
 /// An inventory as the records hold it.
 #[derive(Debug)]
 struct Prepared {
+    version: String,
     row: Option<InventoryRow>,
     keys: BTreeSet<(String, String)>,
 }
 
 impl Prepared {
     /// Of a manifest that cannot run.
-    fn nothing() -> Self {
-        Self { row: None, keys: BTreeSet::new() }
+    fn nothing(version: String) -> Self {
+        Self { version, row: None, keys: BTreeSet::new() }
     }
 
     fn new(image: &ImageInventory) -> Self {
         let contents = image.inventory.encode();
         // Plain data: what cannot be written is made again each time.
         let traits = serde_json::to_string(&image.traits).unwrap_or_default();
-        Self { row: Some(InventoryRow { traits, contents }), keys: keys(&image.inventory) }
+        let row = Some(InventoryRow { traits, contents });
+        Self { version: image.inventory.version(), row, keys: keys(&image.inventory) }
     }
 
     fn put(&self, connection: &Connection, digest: &str) -> Result<(), RecordError> {
         let keys = self.keys.iter().map(|(ecosystem, name)| (ecosystem.as_str(), name.as_str()));
-        rows::put(connection, (digest, &inventory::version()), self.row.as_ref(), keys)
+        rows::put(connection, (digest, &self.version), self.row.as_ref(), keys)
     }
 }
 
@@ -78,7 +80,8 @@ impl Made {
     }
 }
 
-/// What was kept of an image; `None` when there is nothing, or nothing that this version reads.
+/// What was kept of an image, whichever YARA rules were asked about it; `None` when there is nothing, or nothing that this version
+/// reads.
 pub(crate) fn find(connection: &Connection, digest: &str) -> Result<Option<ImageInventory>, RecordError> {
     let Some(row) = rows::find(connection, digest)? else { return Ok(None) };
     let traits = serde_json::from_str(&row.traits).ok();
@@ -107,7 +110,10 @@ impl Judge {
 
     /// Remembers that a manifest was looked at and cannot run.
     pub(super) fn keep_looked_at(&self, digest: &str) {
-        self.keep(digest, Arc::new(Prepared::nothing()));
+        // Whichever rules are in force: what cannot run is not searched.
+        let rules = self.rules.current();
+        let version = inventory::version(rules.as_ref().map(|rules| rules.digest()));
+        self.keep(digest, Arc::new(Prepared::nothing(version)));
     }
 
     fn keep(&self, digest: &str, prepared: Arc<Prepared>) {

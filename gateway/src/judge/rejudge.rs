@@ -1,4 +1,5 @@
-//! Asks again about what is released when advisories change, from kept inventories; and when an answer ends by time.
+//! Asks again about what is released when advisories change, from kept inventories; when YARA rules change, from the stored
+//! layers; and when an answer ends by time.
 //!
 //! What is released goes on being served by its old answer while this runs. The inverted index finds the images that hold
 //! a package of which the new snapshot says something else; all others keep their answers, which then stand for the new
@@ -11,7 +12,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use scanner::advisory::Advisories;
 use scanner::finding::Finding;
-use scanner::report::Unknown;
+use scanner::report::{Malware, Unknown};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 
@@ -46,7 +47,7 @@ enum Step {
     Same,
 }
 
-/// In short, what the advisories say about the images in question. `None` for what cannot run.
+/// In short, what the advisories and the YARA rules say about the images in question. `None` for what cannot run.
 pub(super) fn said(content: &Content) -> Option<String> {
     let images: Vec<&ImageFacts> = match content {
         Content::Image(facts) => vec![facts],
@@ -62,17 +63,25 @@ pub(super) fn said(content: &Content) -> Option<String> {
     let words: Vec<(&[Finding], &[Unknown])> =
         images.iter().map(|facts| (facts.scan.findings.as_slice(), facts.scan.unknown.as_slice())).collect();
     // Plain data; were it not, nothing would ever count as said before, which costs time and no safety.
-    let words = serde_json::to_vec(&words).ok()?;
+    let mut words = serde_json::to_vec(&words).ok()?;
+    // Where no rules were asked, nothing is said of them: what older versions said stays the same.
+    for Malware { rules, matches, unsearched } in images.iter().map(|facts| &facts.scan.malware) {
+        if rules.is_some() {
+            words.extend(serde_json::to_vec(&(matches, unsearched)).ok()?);
+        }
+    }
     Some(hex::encode(Sha256::digest(words)))
 }
 
 impl Judge {
-    /// Looks at everything once, then at what each change of the advisories concerns, and every minute at answers that have
-    /// ended; until the task is stopped.
+    /// Looks at everything once, then at what each change of the advisories concerns, at everything when the YARA rules change,
+    /// and every minute at answers that have ended; until the task is stopped.
     pub(crate) async fn rejudge_forever(self: Arc<Self>, mut changed: watch::Receiver<Option<String>>) {
         let mut before = None;
+        let mut rules = self.rules.subscribe();
         loop {
             changed.mark_unchanged();
+            rules.mark_unchanged();
             // Read before the basis of the round is: a change between the two is looked at twice, and never missed.
             let now = self.advisories.current();
             let outcome = self.rejudge(before.as_deref()).await;
@@ -84,6 +93,8 @@ impl Judge {
                         Ok(()) => break,
                         Err(_) => return std::future::pending().await,
                     },
+                    // The judge holds the sender, so that this fails never.
+                    Ok(()) = rules.changed() => break,
                     () = tokio::time::sleep(PAUSE) => self.ask_about_ended().await,
                 }
             }
@@ -262,10 +273,10 @@ impl Judge {
         }
     }
 
-    /// Makes the inventories that are missing: of images that an older version of the program stored, and those that a
-    /// crash lost. What this version finds in them may be something else, so that their answers are given anew.
+    /// Makes the inventories that are missing: of images that an older version of the program stored, that were searched by other
+    /// YARA rules, and those that a crash lost. What this version finds in them may be something else, so that their answers are given anew.
     async fn complete_inventories(self: &Arc<Self>, basis: &Basis) -> Result<(), JudgeError> {
-        let version = scanner::inventory::version();
+        let version = scanner::inventory::version(basis.rules());
         let mut last = (String::new(), String::new());
         loop {
             let missing = self

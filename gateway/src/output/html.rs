@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use scanner::finding::{Exploited, Finding, Severity};
 use scanner::image::{Effectiveness, Hint};
-use scanner::report::{LayerSummary, ScanReport};
+use scanner::report::{LayerSummary, Malware, ScanReport};
 
 use super::base::BaseReport;
 use super::{CheckReport, PlatformScan, Word};
@@ -115,6 +115,8 @@ fn platform(page: &mut Page, scan: &PlatformScan) {
         ("vulnerabilities", Some(severities(&report.findings))),
         ("known exploited", exploited(report)),
         ("secrets", Some(report.secrets.len().to_string())),
+        ("YARA matches", report.malware.rules.as_ref().map(|_| report.malware.matches.len().to_string())),
+        ("YARA rules", report.malware.rules.clone()),
         ("growth", scan.growth.as_ref().map(super::effective::growth_line)),
         ("base", scan.base.as_ref().map(base)),
         ("advisories", report.advisories.as_ref().map(|revision| revision.digest.clone())),
@@ -129,6 +131,7 @@ fn platform(page: &mut Page, scan: &PlatformScan) {
     }
     findings(page, &report.findings);
     secrets(page, report);
+    malware(page, &report.malware);
     layers(page, report, scan.effectiveness.as_ref());
     if let Some(effectiveness) = &scan.effectiveness {
         hints(page, effectiveness);
@@ -220,6 +223,35 @@ fn secrets(page: &mut Page, report: &ScanReport) {
             page.close("tr");
         }
     });
+}
+
+fn malware(page: &mut Page, malware: &Malware) {
+    if !malware.matches.is_empty() {
+        page.line("h3", "What YARA rules match", "");
+        page.table(&["rule", "of file", "where", "layer", "still visible"], |page| {
+            for found in &malware.matches {
+                page.open("tr", "");
+                page.line("td", &found.rule, "word");
+                page.line("td", &found.rule_file, "mono");
+                page.line("td", &found.path, "mono");
+                page.line("td", &found.layer.to_string(), "number");
+                page.line("td", if found.deleted_later { "deleted later, and shipped" } else { "yes" }, "");
+                page.close("tr");
+            }
+        });
+    }
+    if !malware.unsearched.is_empty() {
+        page.line("h3", "Files that YARA rules have not seen whole", "");
+        page.table(&["file", "layer", "why"], |page| {
+            for file in &malware.unsearched {
+                page.open("tr", "");
+                page.line("td", &file.path, "mono");
+                page.line("td", &file.layer.to_string(), "number");
+                page.line("td", &file.why.problem(), "");
+                page.close("tr");
+            }
+        });
+    }
 }
 
 fn layers(page: &mut Page, report: &ScanReport, effectiveness: Option<&Effectiveness>) {

@@ -64,7 +64,10 @@ fn warning(reason: &Reason) -> TestCase {
 
 /// Named so that the same finding has the same name in the next build, and a CI server sees it fixed.
 fn case(reason: &Reason, status: TestCaseStatus) -> TestCase {
-    let parts = [reason.platform.as_deref(), reason.finding.as_deref(), reason.package.as_deref()];
+    // A rule may match many files; each is a test of its own.
+    let finding =
+        if reason.check == "malware" { Some(reason.message.as_str()) } else { reason.finding.as_deref() };
+    let parts = [reason.platform.as_deref(), finding, reason.package.as_deref()];
     let name: Vec<&str> = parts.into_iter().flatten().collect();
     let name = if name.is_empty() { reason.message.clone() } else { name.join(" ") };
     let mut case = TestCase::new(name, status);

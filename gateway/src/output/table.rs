@@ -58,13 +58,16 @@ fn inventory(scan: &PlatformScan) -> String {
     });
     let platform =
         scan.platform.as_ref().map_or_else(String::new, |platform| format!("{} ", printable(platform, 60)));
+    let malware = &report.malware;
+    let matches = malware.rules.as_ref().map(|_| format!("{} YARA matches, ", malware.matches.len()));
     format!(
-        "contents    {platform}{}: {} layers, {} packages, {} findings, {} secrets, {} unexplained programs, {:.1} % wasted",
+        "contents    {platform}{}: {} layers, {} packages, {} findings, {} secrets, {}{} unexplained programs, {:.1} % wasted",
         printable(system, 80),
         report.layers.len(),
         report.packages.len(),
         report.findings.len(),
         report.secrets.len(),
+        matches.unwrap_or_default(),
         report.coverage.unanswered().files,
         report.waste.ratio() * 100.0
     )

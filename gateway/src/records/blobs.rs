@@ -85,7 +85,8 @@ pub fn released_by(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Keeps what the walk over a stored blob found; of one that is gone meanwhile nothing is kept.
+/// Keeps what the walk over a stored blob found, in place of what a walk of another version or by other rules did; of a blob
+/// that is gone meanwhile nothing is kept.
 ///
 /// # Errors
 /// When the database fails.
@@ -95,6 +96,8 @@ pub fn put_report(
     analyzer: &str,
     report: &[u8],
 ) -> Result<(), RecordError> {
+    let sql = "DELETE FROM layer_reports WHERE digest = ?1 AND analyzer <> ?2";
+    connection.prepare_cached(sql)?.execute([digest, analyzer])?;
     let sql = "INSERT INTO layer_reports (digest, analyzer, report)
                SELECT digest, ?2, ?3 FROM blobs WHERE digest = ?1
                ON CONFLICT DO UPDATE SET report = excluded.report";

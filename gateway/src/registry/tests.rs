@@ -10,6 +10,7 @@ mod gate;
 mod growth;
 mod keyless;
 mod life;
+mod malware;
 mod notary;
 mod notation;
 mod protocol;

@@ -4,7 +4,6 @@ use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use prometheus_client::metrics::gauge::Gauge;
-use scanner::layer::ANALYZER;
 
 use super::blobs::{BlobAccess, access};
 use super::error::{ApiError, Code};
@@ -147,9 +146,10 @@ async fn receive_and_finish(
     let offset = guard.as_ref().map_or(0, crate::ingest::Progress::offset);
     check_range(asked, name, session, offset)?;
     check_length(asked)?;
+    let analyzer = asked.registry.rules.analyzer();
     let known = asked.registry.records.read(|connection| {
         let stored = blobs::size(connection, digest.as_str())?.is_some();
-        Ok::<_, RecordError>(stored && blobs::has_report(connection, digest.as_str(), ANALYZER)?)
+        Ok::<_, RecordError>(stored && blobs::has_report(connection, digest.as_str(), &analyzer)?)
     })?;
     let (registry, session) = (std::sync::Arc::clone(asked.registry), std::sync::Arc::clone(session));
     let repository = name.to_owned();

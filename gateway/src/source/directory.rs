@@ -25,12 +25,11 @@ const DEPTH_MAX: usize = 256;
 /// Names in one directory, which are sorted in memory.
 const NAMES_MAX: usize = 200_000;
 
-pub(super) fn load(folder: &Path, progress: Progress<'_>) -> Result<Image, SourceError> {
+pub(super) fn load(folder: &Path, walk: LayerWalk, progress: Progress<'_>) -> Result<Image, SourceError> {
     let failed = |source| SourceError::File { path: folder.to_owned(), source };
     let root =
         rustix::fs::open(folder, directory_flags(), Mode::empty()).map_err(|error| failed(error.into()))?;
-    let mut sink =
-        Sink { walk: LayerWalk::new(Limits::default()), hasher: Hasher::new(Algorithm::Sha256), size: 0 };
+    let mut sink = Sink { walk, hasher: Hasher::new(Algorithm::Sha256), size: 0 };
     let device = rustix::fs::fstat(&root).map_err(|error| failed(error.into()))?.st_dev;
     let mut packing = Packing {
         archive: tar::Builder::new(&mut sink),

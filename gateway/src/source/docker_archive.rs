@@ -3,7 +3,6 @@
 use std::io::Read;
 
 use scanner::layer::LayerWalk;
-use scanner::limits::Limits;
 use serde::Deserialize;
 
 use super::archive::{Archive, ArchiveError};
@@ -28,6 +27,7 @@ struct Saved {
 pub(super) fn load(
     archive: &Archive,
     tag: Option<&str>,
+    new_walk: &dyn Fn() -> LayerWalk,
     progress: Progress<'_>,
 ) -> Result<Image, SourceError> {
     let unreadable = |source| SourceError::Archive { location: FILE.into(), source };
@@ -40,7 +40,8 @@ pub(super) fn load(
         return Err(broken(format!("{} layers, more than the limit of {LAYERS_MAX}", saved.layers.len())));
     }
     let config = archive.bytes(&saved.config, CONFIG_BYTES_MAX).map_err(unreadable)?;
-    let layers = saved.layers.iter().map(|layer| walk(archive, layer, progress)).collect::<Result<_, _>>()?;
+    let walk = |layer: &String| walk(archive, layer, new_walk(), progress);
+    let layers = saved.layers.iter().map(walk).collect::<Result<_, _>>()?;
     made_up::image(config, layers, "docker-archive")
 }
 
@@ -74,7 +75,12 @@ fn same_image(written: &str, wanted: &str) -> bool {
 }
 
 /// Hashes and walks one layer in one pass.
-fn walk(archive: &Archive, name: &str, progress: Progress<'_>) -> Result<ReadLayer, SourceError> {
+fn walk(
+    archive: &Archive,
+    name: &str,
+    mut walk: LayerWalk,
+    progress: Progress<'_>,
+) -> Result<ReadLayer, SourceError> {
     let unreadable = |source: ArchiveError| SourceError::Archive { location: name.to_owned(), source };
     let mut section = archive.section(name).map_err(unreadable)?;
     let size = section.len();
@@ -82,7 +88,6 @@ fn walk(archive: &Archive, name: &str, progress: Progress<'_>) -> Result<ReadLay
         return Err(SourceError::TooLarge { digest: name.to_owned(), size, max: LAYER_BYTES_MAX });
     }
     (progress.expect)(size);
-    let mut walk = LayerWalk::new(Limits::default());
     let mut hasher = Hasher::new(Algorithm::Sha256);
     let mut buffer = vec![0; PIECE_BYTES];
     loop {

@@ -135,6 +135,8 @@ const CHECK_LABELS_MAX: usize = 64;
 pub struct Metrics {
     /// Age of the advisories in use, in seconds; -1 without advisories.
     pub advisory_age_seconds: Gauge,
+    /// YARA rules in force.
+    pub yara_rules: Gauge,
     /// Body bytes received.
     pub bytes_received: Counter,
     /// Body bytes sent.
@@ -171,6 +173,7 @@ impl Metrics {
     pub fn new() -> Self {
         let mut metrics = Self {
             advisory_age_seconds: Gauge::default(),
+            yara_rules: Gauge::default(),
             bytes_received: Counter::default(),
             bytes_sent: Counter::default(),
             connections: Gauge::default(),
@@ -224,6 +227,7 @@ impl Metrics {
         registry.register("store_bytes", "Bytes of all blobs in the store", self.store_bytes.clone());
         let help = "Age of the advisories in use in seconds, -1 without advisories";
         registry.register("advisory_age_seconds", help, self.advisory_age_seconds.clone());
+        registry.register("yara_rules", "YARA rules in force", self.yara_rules.clone());
         let help = "Seconds since a trust root was confirmed, -1 before it was fetched";
         registry.register("trust_root_age_seconds", help, self.trust_root_age.clone());
         let help = "Seconds until a trust root no longer counts, negative since then";
@@ -379,6 +383,7 @@ mod tests {
             "portcullis_denial_reasons_total{check=\"secret\"} 1",
             "portcullis_uploads_in_flight 1",
             "portcullis_advisory_age_seconds -1",
+            "portcullis_yara_rules 0",
             "portcullis_trust_root_age_seconds{root=\"public\"} 60",
             "portcullis_trust_root_left_seconds{root=\"public\"} -5",
             "portcullis_trust_root_age_seconds{root=\"new\"} -1",

@@ -1,6 +1,7 @@
 //! The second half of a walk: hashes the unpacked archive and reads what is in it.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
@@ -9,6 +10,7 @@ use crate::layer::tar::TarReader;
 use crate::layer::unpack::UnpackEnd;
 use crate::layer::{Compression, LayerOutcome, LayerReport, Refusal};
 use crate::limits::Limits;
+use crate::yara::RuleSet;
 
 /// Reads one layer's archive as [`Unpack`](crate::layer::Unpack) unpacks it, under the limits.
 pub struct ArchiveWalk {
@@ -35,6 +37,11 @@ impl ArchiveWalk {
         }
     }
 
+    /// The same, searching every file by YARA rules too. `None`: by none, which costs nothing.
+    pub fn with_rules(self, rules: Option<Arc<RuleSet>>) -> Self {
+        Self { contents: self.contents.with_rules(rules), ..self }
+    }
+
     /// The next bytes of the archive, and how many of the blob had been fed when they came out. Breaks when the layer is
     /// refused: nothing more needs to be unpacked.
     pub fn feed(&mut self, unpacked: &[u8], packed: u64) -> ControlFlow<()> {
@@ -50,12 +57,16 @@ impl ArchiveWalk {
         let UnpackEnd { compression, packed, refusal } = end;
         self.packed = packed;
         if packed == 0 {
-            return LayerReport::without_evidence(compression, LayerOutcome::NotAnArchive, packed);
+            let rules = self.contents.rules();
+            return LayerReport::without_evidence(compression, LayerOutcome::NotAnArchive, packed, rules);
         }
         // What was unpacked before the damage has been read: a refusal of its content came first.
         match self.refusal.take().or(refusal).map_or_else(|| self.is_whole(), Err) {
             Ok(()) => self.report(compression),
-            Err(refusal) => LayerReport::without_evidence(compression, self.outcome(&refusal), packed),
+            Err(refusal) => {
+                let (outcome, rules) = (self.outcome(&refusal), self.contents.rules());
+                LayerReport::without_evidence(compression, outcome, packed, rules)
+            }
         }
     }
 
@@ -102,6 +113,7 @@ impl ArchiveWalk {
             compressed_bytes: self.packed,
             uncompressed_bytes: self.unpacked,
             file_bytes: self.contents.file_bytes,
+            rules: self.contents.rules(),
             table: self.contents.table,
             extractions: self.contents.extractions,
             programs: self.contents.programs,

@@ -1,5 +1,7 @@
 //! What the walk does with each entry: captures databases, shows files to the detectors, and keeps the table.
 
+use std::sync::Arc;
+
 use crate::detectors::{self, Detected};
 use crate::executables::{self, Executable};
 use crate::extractors::{self, ExtractError, Extracted, Extractor, OwnedFile, Want};
@@ -7,10 +9,12 @@ use crate::layer::entry::{Entry, EntryKind, EntryTable, clean};
 use crate::layer::nested::{self, Nested};
 use crate::layer::program::{self, Hashing, Program};
 use crate::layer::tar::{Entries, Header};
+use crate::layer::whole_files::WholeFiles;
 use crate::layer::window::WindowBuffer;
 use crate::layer::{Detection, Extraction, Refusal};
 use crate::limits::{Limits, NESTED_BYTES_MAX};
 use crate::package::Package;
+use crate::yara::RuleSet;
 
 /// Files below this are too small to be worth counting as duplicates.
 const HASHED_BYTES_MIN: u64 = 4 << 10;
@@ -32,8 +36,12 @@ pub(crate) struct Contents {
     nested: Option<Nested>,
     /// Bytes that packed archives inside this layer may still unpack to.
     nested_budget: u64,
+    /// Only where there are YARA rules: nothing is held for them otherwise.
+    whole_files: Option<WholeFiles>,
     window: WindowBuffer,
     found: Vec<Detected>,
+    /// By YARA rules.
+    matched: Vec<Detected>,
 }
 
 /// The entry whose content arrives.
@@ -74,9 +82,20 @@ impl Contents {
             program: None,
             nested: None,
             nested_budget: NESTED_BYTES_MAX,
+            whole_files: None,
             window: WindowBuffer::default(),
             found: Vec::new(),
+            matched: Vec::new(),
         }
+    }
+
+    pub(crate) fn with_rules(self, rules: Option<Arc<RuleSet>>) -> Self {
+        Self { whole_files: rules.map(WholeFiles::new), ..self }
+    }
+
+    /// Digest of the YARA rules that are asked.
+    pub(crate) fn rules(&self) -> Option<String> {
+        self.whole_files.as_ref().map(|files| files.rules().to_owned())
     }
 
     fn extract(&mut self, current: &Current, number: u32) -> Result<(), Refusal> {
@@ -191,6 +210,9 @@ impl Entries for Contents {
         self.program = None;
         self.nested = None;
         self.window.begin();
+        if let Some(files) = &mut self.whole_files {
+            files.begin();
+        }
         self.current = Some(Current { header, path, target, extractor: extractor.flatten() });
         Ok(())
     }
@@ -214,6 +236,9 @@ impl Entries for Contents {
             }
             self.capture.extend_from_slice(bytes);
         }
+        if let Some(files) = &mut self.whole_files {
+            files.more(&current.path, current.header.size, bytes, &mut self.matched);
+        }
         while !bytes.is_empty() {
             bytes = self.window.fill(bytes);
             if self.window.is_full() {
@@ -236,6 +261,12 @@ impl Entries for Contents {
             self.programs.push(program.finish(number));
         }
         self.search_nested(&current);
+        if let Some(files) = &mut self.whole_files {
+            if current.header.kind == EntryKind::File {
+                files.end(&current.path, current.header.size, &mut self.matched);
+            }
+            self.found.append(&mut self.matched);
+        }
         self.found.extend(current.header.device.map(|(major, minor)| Detected::Device { major, minor }));
         for detected in self.found.drain(..) {
             if self.detections.len() >= self.limits.detections_max {

@@ -69,7 +69,7 @@ pub enum Refusal {
         max: usize,
     },
     /// See [`crate::limits::Limits::detections_max`].
-    #[error("more than {max} secrets and doubtful permissions")]
+    #[error("more than {max} secrets, doubtful permissions and matches of rules")]
     TooManyDetections {
         /// The limit.
         max: usize,

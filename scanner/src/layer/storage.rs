@@ -23,6 +23,8 @@ struct Facts<'r> {
     compressed_bytes: u64,
     uncompressed_bytes: u64,
     file_bytes: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rules: Option<String>,
     entries: u32,
     extractions: Cow<'r, [Extraction]>,
     programs: Cow<'r, [Program]>,
@@ -37,6 +39,7 @@ pub(super) fn encode(report: &LayerReport) -> Vec<u8> {
         compressed_bytes: report.compressed_bytes,
         uncompressed_bytes: report.uncompressed_bytes,
         file_bytes: report.file_bytes,
+        rules: report.rules.clone(),
         entries: report.table.len(),
         extractions: Cow::Borrowed(&report.extractions),
         programs: Cow::Borrowed(&report.programs),
@@ -46,7 +49,7 @@ pub(super) fn encode(report: &LayerReport) -> Vec<u8> {
     let mut plain = (facts.len() as u64).to_le_bytes().to_vec();
     plain.extend_from_slice(&facts);
     plain.extend_from_slice(report.table.as_bytes());
-    let mut bytes = ANALYZER.as_bytes().to_vec();
+    let mut bytes = report.analyzer().into_bytes();
     bytes.push(0);
     bytes.extend_from_slice(&(plain.len() as u64).to_le_bytes());
     bytes.extend(zstd::bulk::compress(&plain, ZSTD_LEVEL).expect("memory is the only reason to fail"));
@@ -54,7 +57,11 @@ pub(super) fn encode(report: &LayerReport) -> Vec<u8> {
 }
 
 pub(super) fn decode(bytes: &[u8]) -> Option<LayerReport> {
-    let rest = bytes.strip_prefix(ANALYZER.as_bytes())?.strip_prefix(b"\0")?;
+    let end = bytes.iter().position(|byte| *byte == 0)?;
+    let (analyzer, rest) = (&bytes[..end], &bytes[end + 1..]);
+    if !analyzer.starts_with(ANALYZER.as_bytes()) {
+        return None;
+    }
     let (length, packed) = rest.split_first_chunk()?;
     let length =
         usize::try_from(u64::from_le_bytes(*length)).ok().filter(|length| *length <= UNPACKED_BYTES_MAX)?;
@@ -67,16 +74,18 @@ pub(super) fn decode(bytes: &[u8]) -> Option<LayerReport> {
     let consistent = facts.extractions.iter().all(|extraction| known(extraction.entry))
         && facts.programs.iter().all(|program| known(program.entry))
         && facts.detections.iter().all(|detection| known(detection.entry));
-    consistent.then(|| LayerReport {
+    let report = consistent.then(|| LayerReport {
         compression: facts.compression,
         outcome: facts.outcome.into_owned(),
         diff_id: facts.diff_id.into_owned(),
         compressed_bytes: facts.compressed_bytes,
         uncompressed_bytes: facts.uncompressed_bytes,
         file_bytes: facts.file_bytes,
+        rules: facts.rules,
         table,
         extractions: facts.extractions.into_owned(),
         programs: facts.programs.into_owned(),
         detections: facts.detections.into_owned(),
-    })
+    });
+    report.filter(|report| report.analyzer().as_bytes() == analyzer)
 }

@@ -15,6 +15,7 @@ mod goldens;
 mod hostile;
 mod images;
 mod laws;
+mod malware;
 mod matching;
 mod ownership;
 mod rpm;

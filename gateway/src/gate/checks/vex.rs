@@ -75,7 +75,7 @@ pub(super) fn statements(question: &Question<'_>, objections: &mut Vec<Objection
 fn statement(exception: &Exception) -> Option<(&str, &Statement)> {
     match &exception.waives {
         Waives::Statement { document, statement } => Some((document, statement)),
-        Waives::Check(_) | Waives::Finding(_) | Waives::Secret(_) => None,
+        Waives::Check(_) | Waives::Finding(_) | Waives::Malware(_) | Waives::Secret(_) => None,
     }
 }
 

@@ -37,6 +37,8 @@ pub enum Waives {
     Check(String),
     /// A vulnerability by any of its names.
     Finding(String),
+    /// What one YARA rule matches, by its name.
+    Malware(String),
     /// One secret by the SHA-256 of its value, hex.
     Secret(String),
     /// A vulnerability in a product, as a document states it.
@@ -50,13 +52,14 @@ pub enum Waives {
 
 /// The checks that an exception may name. Signatures, state and integrity are absent on purpose: whoever may write
 /// exceptions must not thereby be able to vouch.
-pub(crate) const WAIVABLE_CHECKS: [&str; 16] = [
+pub(crate) const WAIVABLE_CHECKS: [&str; 17] = [
     "advisory-age",
     "attack",
     "base",
     "end-of-life",
     "growth",
     "layers",
+    "malware-oversize",
     "permission-setgid",
     "permission-setuid",
     "permission-world-writable",
@@ -79,7 +82,7 @@ impl Exception {
     pub(super) fn begins_at(&self) -> Option<i64> {
         match &self.waives {
             Waives::Statement { statement, .. } => Some(statement.at),
-            Waives::Check(_) | Waives::Finding(_) | Waives::Secret(_) => None,
+            Waives::Check(_) | Waives::Finding(_) | Waives::Malware(_) | Waives::Secret(_) => None,
         }
     }
 
@@ -92,14 +95,20 @@ impl Exception {
 pub(super) fn parse(mut section: Section<'_>, mistakes: &mut Mistakes<'_>) -> Option<Exception> {
     let finding = section.take("finding");
     let secret = section.take("secret");
+    let malware = section.take("malware");
     let check = section.take("check");
-    let waives = match (finding, secret, check) {
-        (Some(entry), None, None) => entry.line(mistakes).map(Waives::Finding),
-        (None, Some(entry), None) => parse_secret(&entry, mistakes),
-        (None, None, Some(entry)) => parse_check(&entry, mistakes),
+    let waives = match (finding, secret, malware, check) {
+        (Some(entry), None, None, None) => entry.line(mistakes).map(Waives::Finding),
+        (None, Some(entry), None, None) => parse_secret(&entry, mistakes),
+        (None, None, Some(entry), None) => entry.line(mistakes).map(Waives::Malware),
+        (None, None, None, Some(entry)) => parse_check(&entry, mistakes),
         _ => {
-            let hint = "write `finding = \"CVE-2026-0001\"`, `secret = \"<sha256 of its value>\"` or `check = \"size\"`";
-            mistakes.note(&section.place, "needs exactly one of `finding`, `secret` and `check`", hint);
+            let hint = "write `finding = \"CVE-2026-0001\"`, `secret = \"<sha256 of its value>\"`, `malware = \"<name of a YARA rule>\"` or `check = \"size\"`";
+            mistakes.note(
+                &section.place,
+                "needs exactly one of `finding`, `secret`, `malware` and `check`",
+                hint,
+            );
             None
         }
     };

@@ -131,6 +131,11 @@ pub struct ScanRule {
     /// Programs that no image may hold, in any layer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub known_bad: Option<KnownBad>,
+    /// What YARA rules match; `None`: refused where the gate has such rules. What is written asks for them too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub malware: Option<Level>,
+    /// Files so large that YARA rules saw only their begin.
+    pub malware_oversize: Level,
     /// What a finding without severity counts as.
     pub unrated: Severity,
     /// How long an image that is released already goes on being served after it is first refused for a vulnerability;
@@ -216,8 +221,6 @@ pub(super) fn humantime_option<S: serde::Serializer>(
 
 /// A week: long enough for a mirror's bad weekend, short enough that a critical advisory is not missed for a month.
 const ADVISORY_AGE_MAX_DEFAULT: Duration = Duration::from_secs(7 * 86_400);
-
-const REMOVE: &str = "remove it: it would promise what is not done";
 
 const SEVERITIES: [(&str, Severity); 5] = [
     ("critical", Severity::Critical),
@@ -330,12 +333,6 @@ impl<'a> Fields<'a, '_, '_> {
         }
     }
 
-    fn refuse(&mut self, key: &'static str, problem: &str) {
-        if let Some(section) = &mut self.section {
-            section.refuse(key, problem, REMOVE, self.mistakes);
-        }
-    }
-
     fn finish(self) {
         if let Some(section) = self.section {
             section.finish(self.mistakes);
@@ -415,7 +412,8 @@ fn parse_scan(mut fields: Fields<'_, '_, '_>, key_files: &mut KeyFiles<'_>) -> O
         fields.read("max-advisory-age", ADVISORY_AGE_MAX_DEFAULT, |entry, mistakes| entry.duration(mistakes));
     let known_bad = fields
         .read("known-bad", None, |entry, mistakes| known_bad::parse(entry, key_files, mistakes).map(Some));
-    fields.refuse("malware", "malware detection is not supported by this version yet");
+    let malware = fields.read("malware", None, |entry, mistakes| entry.level(mistakes).map(Some));
+    let oversize = fields.read("malware-oversize", Level::Warn, |entry, mistakes| entry.level(mistakes));
     let grace = fields.read("grace", None, |entry, mistakes| entry.duration(mistakes).map(Some));
     fields.finish();
     Some(ScanRule {
@@ -425,6 +423,8 @@ fn parse_scan(mut fields: Fields<'_, '_, '_>, key_files: &mut KeyFiles<'_>) -> O
         unexplained: unexplained?,
         end_of_life: end_of_life?,
         known_bad: known_bad?,
+        malware: malware?,
+        malware_oversize: oversize?,
         unrated: unrated?,
         grace: grace?,
         max_advisory_age: age?,

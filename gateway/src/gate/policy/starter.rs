@@ -48,6 +48,9 @@ unknown = "deny"
 # Programs that no package brought or still vouches for, and that do not tell what is in them. A limit, as in "5%" of the
 # bytes of all programs or "10MiB", refuses what is above it.
 unexplained = "warn"
+# Files that the gate's YARA rules match refuse wherever its configuration names a folder of rules (`[malware] yara`).
+# Written here, it also refuses what no rules were asked about:
+# malware = "deny"
 # Advisories older than this cannot call anything clean.
 max-advisory-age = "7d"
 
@@ -75,7 +78,7 @@ host-bind-mounts = "warn"
 
 # A waiver has a scope, an owner, a reason and a last day. It turns a refusal into a warning.
 # [[exception]]
-# finding = "CVE-2026-0001"        # or: secret = "<sha256 of its value>", or: check = "size"
+# finding = "CVE-2026-0001"        # or: secret = "<sha256 of its value>", malware = "<YARA rule>", check = "size"
 # images  = ["registry.example/prod/app"]
 # reason  = "not reachable: the service parses no XML"
 # owner   = "a@example"

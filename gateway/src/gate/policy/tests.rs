@@ -84,7 +84,7 @@ cosign = { key = "keys/broken.pub" }
 [[rule]]
 images = ["prod/**", "r.example/app:1.2"]
 signatures = { require = [["release"], ["jenkins"], []] }
-scan = { deny = ["hihg"], unknown = "off", malware = "deny", grace = "soon" }
+scan = { deny = ["hihg"], unknown = "off", malware = "maybe", grace = "soon" }
 image = { max-size = "500", max-layers = -1, max-wasted = "110%", user = "nobody" }
 enforce = "log"
 colour = "red"
@@ -120,8 +120,8 @@ expires = "soon"
       hint: use `critical`, `high`, `medium`, `low` or `negligible` (each means: or worse), `known-exploited`, or `epss-0.5` (this probability or more), with `-fixable` to mean only what has a fix
     line 14: `rule[0].scan.grace`: `soon` is no span of time
       hint: write `36h` or `7d`; more than nothing, ten years at most
-    line 14: `rule[0].scan.malware`: malware detection is not supported by this version yet
-      hint: remove it: it would promise what is not done
+    line 14: `rule[0].scan.malware`: `maybe` is not a word known here
+      hint: use `deny`, `warn`, `off`
     line 14: `rule[0].scan.unknown`: `off` is not a word known here
       hint: use `deny`, `accept-unsafe`
     line 15: `rule[0].image.max-layers`: `-1` is out of range
@@ -138,8 +138,8 @@ expires = "soon"
       hint: known here: `name`, `images`, `signatures`, `attestation`, `pin`, `base`, `scan`, `image`, `runtime`, `enforce`, `help`
     line 19: `exception[0]`: `reason` is missing
       hint: say why it is acceptable: `reason = "not reachable"`
-    line 19: `exception[0]`: needs exactly one of `finding`, `secret` and `check`
-      hint: write `finding = "CVE-2026-0001"`, `secret = "<sha256 of its value>"` or `check = "size"`
+    line 19: `exception[0]`: needs exactly one of `finding`, `secret`, `malware` and `check`
+      hint: write `finding = "CVE-2026-0001"`, `secret = "<sha256 of its value>"`, `malware = "<name of a YARA rule>"` or `check = "size"`
     line 24: `exception[0].expires`: is no day
       hint: write it without quotes: 2027-01-31
     "##);

@@ -9,7 +9,7 @@ use keys::signature::{Subject, UnverifiedSignature};
 use keys::verify::{Verification, verify};
 use scanner::finding::{Finding, Risk, Severity};
 use scanner::package::{Package, PackageKind};
-use scanner::report::{AdvisoryRevision, Coverage, LayerSummary, ScanReport, SecretFinding, Waste};
+use scanner::report::{AdvisoryRevision, Coverage, LayerSummary, Malware, ScanReport, SecretFinding, Waste};
 
 use crate::gate::evidence::{Content, Evidence, ImageFacts, Runtime, State};
 use crate::gate::policy::Policy;
@@ -113,6 +113,7 @@ pub(super) fn clean() -> ImageFacts {
         secrets: Vec::new(),
         permissions: Vec::new(),
         attacks: Vec::new(),
+        malware: Malware::default(),
         programs: Vec::new(),
         coverage: Coverage::default(),
         waste: Waste { total_bytes: 1000, ..Waste::default() },

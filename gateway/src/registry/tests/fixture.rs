@@ -23,6 +23,7 @@ use crate::clock::Clock;
 use crate::digest::Digest;
 use crate::gate::policy::Policy;
 use crate::judge::{PolicyHandle, ReceiptConfig};
+use crate::malware::RuleStore;
 use crate::manifest::OCI_MANIFEST;
 use crate::records::RecordError;
 use crate::records::manifests as rows;
@@ -181,6 +182,7 @@ impl Fixture {
             access: Arc::new(access(Grants::default(), &clock)),
             policy: Arc::clone(&policy),
             advisories: Arc::clone(&advisories),
+            rules: rules(folder.path()),
             clock: clock.clone(),
             metrics: Arc::new(Metrics::new()),
             receipts,
@@ -344,6 +346,14 @@ impl Fixture {
         let digest = digest_of(&manifest);
         self.put_manifest(who, name, &digest, &manifest).await
     }
+}
+
+/// Where the tests put YARA rules; without such a folder there are none.
+pub(super) const RULES: &str = "rules";
+
+fn rules(folder: &std::path::Path) -> Arc<RuleStore> {
+    let folder = folder.join(RULES);
+    if folder.exists() { RuleStore::open(&folder).unwrap() } else { RuleStore::none() }
 }
 
 pub(super) fn digest_of(manifest: &Value) -> String {
