@@ -4,11 +4,13 @@
 
 use std::hint::black_box;
 use std::io::{Read, Write};
+use std::sync::Arc;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use scanner::image::{Layer, scan};
 use scanner::layer::{LayerReport, LayerWalk};
 use scanner::limits::Limits;
+use scanner::yara::{Bounds, RuleSet, Source};
 use sha2::{Digest, Sha256};
 
 /// Bytes that one piece of an upload has.
@@ -99,8 +101,26 @@ fn inflate_and_hash(packed: &[u8]) -> (u64, [u8; 32]) {
     }
 }
 
-fn walk(packed: &[u8]) -> LayerReport {
-    let mut walk = LayerWalk::new(Limits::default());
+/// Two hundred rules of three strings each, as lists of indicators are made: hosts, paths, bytes of code.
+fn rules() -> Arc<RuleSet> {
+    let mut sequence = Sequence(7);
+    let mut word = |length: usize| -> String {
+        (0..length).map(|_| char::from(b'a' + sequence.next().to_le_bytes()[0] % 26)).collect()
+    };
+    let mut text = String::new();
+    for number in 0..200 {
+        let (host, path) = (word(11), word(9));
+        let code: String = word(12).bytes().map(|byte| format!("{byte:02x} ")).collect();
+        text.push_str(&format!(
+            "rule r{number} {{ strings: $a = \"{host}.example\" $b = \"/tmp/.{path}\" $c = {{ 48 8b {code} }} condition: any of them }}\n"
+        ));
+    }
+    let source = Source { name: "bench.yar".to_owned(), text };
+    Arc::new(RuleSet::compile(vec![source], Bounds::default()).expect("good rules"))
+}
+
+fn walk(packed: &[u8], rules: Option<Arc<RuleSet>>) -> LayerReport {
+    let mut walk = LayerWalk::new(Limits::default()).with_rules(rules);
     packed.chunks(PIECE_BYTES).for_each(|piece| walk.feed(piece));
     walk.finish()
 }
@@ -112,7 +132,7 @@ fn layers(criterion: &mut Criterion) {
         inputs.push(("given", std::fs::read(path).expect("the layer is readable")));
     }
     for (name, packed) in &inputs {
-        let report = walk(packed);
+        let report = walk(packed, None);
         println!(
             "{name}: {} entries, {} bytes, {:?}",
             report.entries(),
@@ -124,7 +144,11 @@ fn layers(criterion: &mut Criterion) {
         group.bench_function("inflate and hash", |bencher| {
             bencher.iter(|| inflate_and_hash(black_box(packed)))
         });
-        group.bench_function("layer walk", |bencher| bencher.iter(|| walk(black_box(packed))));
+        group.bench_function("layer walk", |bencher| bencher.iter(|| walk(black_box(packed), None)));
+        let rules = rules();
+        group.bench_function("layer walk with 200 YARA rules", |bencher| {
+            bencher.iter(|| walk(black_box(packed), Some(Arc::clone(&rules))));
+        });
         let stored = report.encode();
         group.bench_function("decode report", |bencher| {
             bencher.iter(|| LayerReport::decode(black_box(&stored)))
