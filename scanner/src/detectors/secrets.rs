@@ -111,19 +111,31 @@ impl Engine {
 
     fn by_keyword(&self, path: &[u8], window: &Window<'_>, found: &mut Vec<Detected>) {
         let mut last = None;
+        let mut covered = None;
         self.keywords.find(window.bytes, window.fresh.clone(), |keyword, at| {
             let (rule, length) = self.rule_of_keyword[keyword];
-            let own_test_key = matches!(self.rules[rule].shape, Shape::Pem) && is_library(path);
-            // One match of a format covers the hits in it.
-            let covered = self.rules[rule].everywhere()
+            let hit = at..at + length;
+            if matches!(self.rules[rule].shape, Shape::Pem) && is_library(path) {
+                return;
+            }
+            // One match of a format covers the hits behind it but the last, which sees furthest.
+            let is_covered = self.rules[rule].everywhere()
                 && last.is_some_and(|(known, before): (usize, usize)| {
                     known == rule && at < before + REPEAT_BYTES
                 });
-            if !own_test_key && !covered {
-                last = Some((rule, at));
-                self.around_hit(rule, window.bytes, at..at + length, found);
+            if is_covered {
+                covered = Some((rule, hit));
+                return;
             }
+            if let Some((rule, hit)) = covered.take() {
+                self.around_hit(rule, window.bytes, hit, found);
+            }
+            last = Some((rule, at));
+            self.around_hit(rule, window.bytes, hit, found);
         });
+        if let Some((rule, hit)) = covered {
+            self.around_hit(rule, window.bytes, hit, found);
+        }
     }
 
     /// Looks at as many bytes around the hit as the rule asks for, never more, so that the window's bounds do not

@@ -210,3 +210,14 @@ fn protected_keys_are_not_reported() {
     assert_eq!(rules("x", &key("RSA PRIVATE KEY", head)), Vec::<String>::new());
     assert_eq!(rules("x", &key("OPENSSH PRIVATE KEY", "")), Vec::<String>::new(), "not OpenSSH's format");
 }
+
+#[test]
+fn a_format_is_read_as_far_as_its_last_keyword_tells() {
+    let auth = r#""auth": "ZGVwbG95Ym90OnVGTVY4""#;
+    let blank = |bytes: usize| " ".repeat(bytes);
+    // The second keyword alone sees the credential; it stands where the first already looked.
+    let text = format!("\"auths\"{}\"auths\"{}{auth}", blank(3000), blank(8000));
+    assert_eq!(rules("x", &text), ["docker-config-auth"]);
+    let text = format!("\"auths\"{}{auth}", blank(9000));
+    assert_eq!(rules("x", &text), Vec::<String>::new());
+}
