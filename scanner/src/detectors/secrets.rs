@@ -13,7 +13,7 @@ mod keywords;
 mod pem;
 mod rules;
 
-use keywords::Keywords;
+use keywords::{Keywords, Standing};
 use rules::{Rule, Shape};
 
 /// Reports credentials by rule, by the SHA-256 of their value and by its first characters; the value is not kept.
@@ -91,15 +91,18 @@ impl Engine {
         let rules = rules::all();
         let (mut words, mut rule_of_keyword, mut files) = (Vec::new(), Vec::new(), Vec::new());
         for (number, rule) in rules.iter().enumerate() {
+            // Rules for a file's name alone have none.
+            let standing =
+                if rule.keywords().next().is_some() { rule.standing() } else { Standing::Anywhere };
             for word in rule.keywords() {
                 rule_of_keyword.push((number, word.len()));
-                words.push(word);
+                words.push((word, standing));
             }
             files.extend(rule.files.iter().map(|file| (file.as_bytes(), number)));
         }
         let patterns = rules.iter().map(|_| OnceLock::new()).collect();
         let anchored = rules.iter().map(Rule::begins_with_keyword).collect();
-        Self { keywords: Keywords::new(words), rule_of_keyword, files, patterns, anchored, rules }
+        Self { keywords: Keywords::new(&words), rule_of_keyword, files, patterns, anchored, rules }
     }
 
     /// `None` for private keys, which have no pattern.

@@ -4,9 +4,11 @@
 
 use std::borrow::Cow;
 
+use crate::detectors::secrets::keywords::Standing;
 use crate::detectors::secrets::{judge, pem};
 
 mod formats;
+mod standing;
 mod tokens;
 
 /// Tells whether a value of the right form can be a credential.
@@ -66,6 +68,11 @@ impl Rule {
         let literal = literal.as_bytes();
         !literal.is_empty()
             && self.keywords().all(|word| word.starts_with(literal) || literal.starts_with(&word))
+    }
+
+    /// What must stand around a keyword for this rule to find something there.
+    pub(super) fn standing(&self) -> Standing {
+        standing::of(self)
     }
 
     pub(super) fn judge(&self, value: &[u8]) -> bool {

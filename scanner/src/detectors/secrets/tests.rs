@@ -3,6 +3,8 @@
 use super::*;
 use crate::layer::EntryKind;
 
+mod naive;
+
 fn rules(path: &str, text: &str) -> Vec<String> {
     let entry =
         Entry { path: path.as_bytes(), kind: EntryKind::File, mode: 0, size: 0, hash: None, target: b"" };

@@ -213,11 +213,7 @@ pub(super) const TOKENS: &[Token] = &[
         "tskey-(?:api|auth|client|scim|webhook)-[0-9A-Za-z]{8,20}-[0-9A-Za-z]{16,48}",
     ),
     ("tavily-api-key", "tvly-", "tvly-(?:prod-|dev-)?[0-9A-Za-z]{32}"),
-    (
-        "telegram-bot-token",
-        "0:AA 1:AA 2:AA 3:AA 4:AA 5:AA 6:AA 7:AA 8:AA 9:AA",
-        "[0-9]{8,10}:AA[0-9A-Za-z_-]{33}",
-    ),
+    ("telegram-bot-token", ":AA", "[0-9]{8,10}:AA[0-9A-Za-z_-]{33}"),
     ("tencent-cloud-secret-id", "AKID", "AKID[0-9A-Za-z]{32}"),
     ("terraform-cloud-token", ".atlasv1.", "[0-9A-Za-z]{14}\\.atlasv1\\.[0-9A-Za-z_=-]{60,70}"),
     ("together-api-key", "tgp_v1_", "tgp_v1_[0-9A-Za-z_-]{43}"),
