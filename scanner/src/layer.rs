@@ -32,7 +32,7 @@ pub use refusal::Refusal;
 pub use unpack::{Unpack, UnpackEnd};
 
 /// Name and version of the walk with all its extractors and detectors; a report made by another version is not used.
-pub const ANALYZER: &str = "portcullis-layer/11";
+pub const ANALYZER: &str = "portcullis-layer/12";
 
 /// Under what a report is kept: [`ANALYZER`], and the YARA rules that were asked, so that other rules find no report and the
 /// layer is walked again. `rules`: the digest of their set.

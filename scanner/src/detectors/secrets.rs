@@ -28,7 +28,7 @@ impl Detector for Secrets {
     }
 
     fn version(&self) -> u32 {
-        2
+        3
     }
 
     fn inspect(&self, entry: &Entry<'_>, window: &Window<'_>, found: &mut Vec<Detected>) {

@@ -49,9 +49,9 @@ fn a_new_version_of_any_part_is_a_new_analyzer() {
     let executables = format!("{}/{}", crate::executables::NAME, crate::executables::VERSION);
     let parts: Vec<_> = extractors.chain(detectors).chain([executables]).collect();
     let expected = "apk/3 chisel/1 composer/1 conda/1 content-manifest/1 cran/1 dotnet/1 dpkg/3 erlang/1 java/2 node/3 opkg/1 os-release/1 pacman/1 python/2 rpm/4 ruby/1 runtimes/1 spdx/1 unsupported/4 \
-        permissions/1 secrets/2 executable/7";
+        permissions/1 secrets/3 executable/7";
     assert_eq!(parts.join(" "), expected, "raise `ANALYZER` together with this list");
-    assert_eq!(crate::layer::ANALYZER, "portcullis-layer/11");
+    assert_eq!(crate::layer::ANALYZER, "portcullis-layer/12");
 }
 
 #[test]
