@@ -24,7 +24,7 @@ syft_version=1.18.1
 system_packages=(
   docker.io:dockerd skopeo:skopeo podman:podman buildah:buildah crun:crun docker-registry:docker-registry
   iproute2:ip softhsm2:softhsm2-util opensc:pkcs11-tool notary:notary notary:notary-server notary:notary-signer nginx-light:nginx wrk:wrk apache2-utils:htpasswd jq:jq curl:curl openssl:openssl
-  mmdebstrap:mmdebstrap rpm:rpm rpm:rpmbuild createrepo-c:createrepo_c dnf:dnf npm:npm python3-pip:pip3 ruby:gem composer:composer maven:mvn
+  mmdebstrap:mmdebstrap yara:yara rpm:rpm rpm:rpmbuild createrepo-c:createrepo_c dnf:dnf npm:npm python3-pip:pip3 ruby:gem composer:composer maven:mvn
 )
 # name package suite command question: what is unpacked from newer suites, because this release does not carry it, and what
 # it is asked to show that it runs.

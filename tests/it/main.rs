@@ -23,6 +23,7 @@ mod clients_skopeo_sigstore;
 mod conformance;
 mod crash;
 mod diff;
+mod malware;
 mod memory;
 mod new_advisories;
 mod offline;
