@@ -9,6 +9,7 @@
 
 mod backlog;
 mod pending;
+mod pool;
 mod sessions;
 mod walk;
 

@@ -14,11 +14,11 @@ use std::sync::Arc;
 use scanner::layer::{ArchiveWalk, LayerReport, Unpack, UnpackEnd};
 use scanner::limits::Limits;
 use scanner::yara::RuleSet;
-use tokio::sync::{Semaphore, mpsc};
-use tokio::task::spawn_blocking;
+use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::backlog::{Backlog, Owed};
+use super::pool::Pool;
 use crate::blobs::read_at;
 use crate::malware::RuleStore;
 use crate::telemetry::Metrics;
@@ -33,9 +33,9 @@ const QUEUE_PIECES: usize = 4;
 /// Begins walks, and bounds how many run at the same moment.
 #[derive(Debug)]
 pub(super) struct Walks {
-    /// Each half has places of its own: one that waits for the other must not hold what the other waits for.
-    unpacking: Arc<Semaphore>,
-    reading: Arc<Semaphore>,
+    /// Each half has threads of its own: one that waits for the other must not hold what the other waits for.
+    unpacking: Arc<Pool>,
+    reading: Arc<Pool>,
     backlog: Backlog,
     metrics: Arc<Metrics>,
     rules: Arc<RuleStore>,
@@ -64,9 +64,10 @@ type Piece = (Vec<u8>, u64);
 impl Walks {
     /// `threads`: how many layers may be unpacked at the same moment, and as many read.
     pub(super) fn new(threads: usize, metrics: Arc<Metrics>) -> Self {
-        let places = || Arc::new(Semaphore::new(threads.max(1)));
+        let pool = |name| Arc::new(Pool::new(name, threads));
+        let (unpacking, reading) = (pool("unpack"), pool("scan"));
         let backlog = Backlog::new(Arc::clone(&metrics));
-        Self { unpacking: places(), reading: places(), backlog, metrics, rules: RuleStore::none() }
+        Self { unpacking, reading, backlog, metrics, rules: RuleStore::none() }
     }
 
     pub(super) fn with_rules(self, rules: Arc<RuleStore>) -> Self {
@@ -79,11 +80,12 @@ impl Walks {
         let (pieces, to_read) = mpsc::channel(QUEUE_PIECES);
         let unpacking = unpack(file, to_unpack, pieces, Arc::clone(&self.unpacking));
         let rules = self.rules.current();
-        let reading = read(to_read, Arc::clone(&self.reading), Arc::clone(&self.metrics), rules);
+        let pool = Arc::clone(&self.reading);
+        let reading = read(to_read, Arc::clone(&pool), Arc::clone(&self.metrics), rules);
         let report = tokio::spawn(async move {
             let (end, archive) = tokio::join!(unpacking, reading);
             let (end, archive) = (end?, archive?);
-            spawn_blocking(move || archive.finish(end)).await.ok()
+            pool.run(move || archive.finish(end)).await
         });
         Walk { steps, backlog: self.backlog.clone(), report: AbortOnDropHandle::new(report) }
     }
@@ -109,7 +111,7 @@ async fn unpack(
     file: Arc<File>,
     mut queue: mpsc::UnboundedReceiver<Step>,
     pieces: mpsc::Sender<Piece>,
-    places: Arc<Semaphore>,
+    pool: Arc<Pool>,
 ) -> Option<UnpackEnd> {
     let mut unpack = Unpack::new();
     let mut pieces = Pieces { gathered: Vec::new(), packed: 0, to: pieces };
@@ -118,14 +120,13 @@ async fn unpack(
         match queue.recv().await? {
             Step::End => break,
             Step::More(owed) => {
-                let _place = places.acquire().await.ok()?;
-                let fed = spawn_blocking(move || {
+                let fed = pool.run(move || {
                     let read = source.read(owed.bytes(), |bytes| {
                         unpack.feed(bytes, |unpacked, packed| pieces.take(unpacked, packed));
                     });
                     read.map(|()| (unpack, pieces, source))
                 });
-                (unpack, pieces, source) = match fed.await.ok()? {
+                (unpack, pieces, source) = match fed.await? {
                     Ok(fed) => fed,
                     Err(error) => {
                         tracing::error!(%error, "cannot read back an upload to scan it");
@@ -141,7 +142,7 @@ async fn unpack(
         let _: ControlFlow<()> = pieces.hand_over();
         end
     };
-    spawn_blocking(finish).await.ok()
+    pool.run(finish).await
 }
 
 /// The upload's file, as far as it was read. Blocking.
@@ -171,21 +172,23 @@ impl Source {
 
 async fn read(
     mut queue: mpsc::Receiver<Piece>,
-    places: Arc<Semaphore>,
+    pool: Arc<Pool>,
     metrics: Arc<Metrics>,
     rules: Option<Arc<RuleSet>>,
 ) -> Option<ArchiveWalk> {
     let mut archive = ArchiveWalk::new(Limits::default()).with_rules(rules);
     while let Some((piece, packed)) = queue.recv().await {
         metrics.scan_queue_depth.inc();
-        let place = places.acquire().await;
-        metrics.scan_queue_depth.dec();
-        let _place = place.ok()?;
-        metrics.scan_threads_busy.inc();
-        let read = spawn_blocking(move || (archive.feed(&piece, packed), archive)).await;
-        metrics.scan_threads_busy.dec();
+        let counted = Arc::clone(&metrics);
+        let read = pool.run(move || {
+            counted.scan_queue_depth.dec();
+            counted.scan_threads_busy.inc();
+            let flow = archive.feed(&piece, packed);
+            counted.scan_threads_busy.dec();
+            (flow, archive)
+        });
         let flow;
-        (flow, archive) = read.ok()?;
+        (flow, archive) = read.await?;
         if flow.is_break() {
             // Closes the queue, so that nothing more is unpacked.
             break;
