@@ -27,20 +27,6 @@ fn take_up(gateway: &TestGateway, feed: &str) {
     tests::clients::run(std::path::Path::new("kill"), &["-HUP", &id], |_| {}).succeeded("kill -HUP");
 }
 
-/// Waits until a consumer's pull of `path` is answered with `status`.
-#[track_caller]
-fn wait_for(gateway: &TestGateway, path: &str, status: u16) -> String {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        let answer = gateway.caller("consumer").get(path);
-        if answer.status == status {
-            return answer.text();
-        }
-        assert!(Instant::now() < deadline, "{} instead of {status}: {}", answer.status, answer.text());
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
 /// What becomes known: the installed `badlib` has a problem.
 const AFTER: &str = r#"{"distroversion":"v3.20","reponame":"main","packages":[
   {"pkg":{"name":"badlib","secfixes":{"1.2.4-r0":["CVE-2026-0001"]}}}]}"#;
@@ -52,12 +38,12 @@ fn an_image_that_is_now_known_to_be_bad_is_found_and_refused() {
     let producer = gateway.caller("builder");
     push(&producer, "app", "bad", &alpine_image("old", VULNERABLE).build());
     push(&producer, "app", "good", &alpine_image("new", FIXED).build());
-    wait_for(&gateway, "/v2/app/manifests/bad", 200);
+    gateway.wait_for("/v2/app/manifests/bad", 200);
 
     take_up(&gateway, AFTER);
-    let refused = wait_for(&gateway, "/v2/app/manifests/bad", 403);
+    let refused = gateway.wait_for("/v2/app/manifests/bad", 403);
     assert!(refused.contains("CVE-2026-0001") && refused.contains("1.2.4-r0"), "{refused}");
-    wait_for(&gateway, "/v2/app/manifests/good", 200);
+    gateway.wait_for("/v2/app/manifests/good", 200);
 
     let asked = ["affected", "CVE-2026-0001", "--data-dir", "data", "--advisories", "advisories.bin"];
     let told = gateway.command(&asked).succeeded("affected").stdout;
@@ -85,7 +71,7 @@ fn a_grace_keeps_it_served_and_says_so() {
     let gateway = TestGateway::start(&policy(", grace = \"7d\""), "");
     take_up(&gateway, BEFORE);
     push(&gateway.caller("builder"), "app", "bad", &alpine_image("old", VULNERABLE).build());
-    wait_for(&gateway, "/v2/app/manifests/bad", 200);
+    gateway.wait_for("/v2/app/manifests/bad", 200);
     take_up(&gateway, AFTER);
     let deadline = Instant::now() + Duration::from_secs(20);
     let log = ["log", "show", "--data-dir", "data", "--last", "1"];
@@ -96,5 +82,5 @@ fn a_grace_keeps_it_served_and_says_so() {
         told = gateway.command(&log).succeeded("log show").stdout;
     }
     assert!(told.contains("allowed") && told.contains("CVE-2026-0001"), "{told}");
-    wait_for(&gateway, "/v2/app/manifests/bad", 200);
+    gateway.wait_for("/v2/app/manifests/bad", 200);
 }

@@ -2,7 +2,6 @@
 //! served over a restart, and refused again when it is too old.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use tests::clients;
 use tests::image_builder::Blob;
@@ -26,8 +25,6 @@ scan = { deny = "nothing-unsafe", secrets = "off", unknown = "accept-unsafe" }
 image = { user = "any" }
 "#;
 const PULL: &str = "/v2/app/manifests/v1";
-/// Longest that taking up a policy may take.
-const RELOAD: Duration = Duration::from_secs(10);
 
 fn vector(name: &str) -> Vec<u8> {
     std::fs::read(workspace().join("keys/tests/vectors").join(name)).expect("the vector is there")
@@ -55,20 +52,6 @@ fn push_signed_image(gateway: &TestGateway) {
     assert_eq!(push_manifest(&signer, "app", &referrer.digest, &referrer).status, 201);
 }
 
-/// Waits until a consumer's pull is answered so; gives the answer.
-#[track_caller]
-fn wait_for(gateway: &TestGateway, expected: u16) -> String {
-    let deadline = Instant::now() + RELOAD;
-    loop {
-        let answer = gateway.caller("consumer").get(PULL);
-        if answer.status == expected {
-            return answer.text();
-        }
-        assert!(Instant::now() < deadline, "still {}: {}\n{}", answer.status, answer.text(), gateway.log());
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 fn reload(gateway: &TestGateway) {
     let process = gateway.process_id().to_string();
     clients::run(Path::new("kill"), &["-HUP", &process], |_| {}).succeeded("kill -HUP");
@@ -83,7 +66,7 @@ fn a_trusted_root_is_carried_to_a_site_without_a_network_and_ends_there() {
     write_policy(&gateway, "7d");
     gateway.start_again();
     push_signed_image(&gateway);
-    let text = wait_for(&gateway, 403);
+    let text = gateway.wait_for(PULL, 403);
     assert!(text.contains("`own` was never fetched; run `portcullis trust update`"), "{text}");
     let trust = |words: &[&str]| {
         let arguments = [&["trust", words[0], "--dir", "data/trust"], &words[1..]].concat();
@@ -95,7 +78,7 @@ fn a_trusted_root_is_carried_to_a_site_without_a_network_and_ends_there() {
     let updated = trust(&["update", "--from", &mirror]).succeeded("trust update").stdout;
     assert!(updated.starts_with("own: new sha256:"), "{updated}");
     reload(&gateway);
-    wait_for(&gateway, 200);
+    gateway.wait_for(PULL, 200);
     let shown = trust(&["show", "--json"]).succeeded("trust show").stdout;
     let shown: serde_json::Value = serde_json::from_str(&shown).expect("JSON");
     let root = &shown["trust-roots"][0];
@@ -109,12 +92,12 @@ fn a_trusted_root_is_carried_to_a_site_without_a_network_and_ends_there() {
     // What was verified last is good without a network, after a kill too.
     gateway.kill();
     gateway.start_again();
-    wait_for(&gateway, 200);
+    gateway.wait_for(PULL, 200);
 
     // Too old: nothing that rests on it counts, and the refusal says what to do. Confirmed again, it does.
     write_policy(&gateway, "1s");
     reload(&gateway);
-    let text = wait_for(&gateway, 403);
+    let text = gateway.wait_for(PULL, 403);
     assert!(text.contains("over 1s ago: run `portcullis trust update`"), "{text}");
     gateway
         .command(&["trust", "show", "--dir", "data/trust"])
@@ -122,5 +105,5 @@ fn a_trusted_root_is_carried_to_a_site_without_a_network_and_ends_there() {
     write_policy(&gateway, "1h");
     gateway.command(&["trust", "update", "--dir", "data/trust", "--from", &mirror]).succeeded("trust update");
     reload(&gateway);
-    wait_for(&gateway, 200);
+    gateway.wait_for(PULL, 200);
 }

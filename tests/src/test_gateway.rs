@@ -207,6 +207,20 @@ impl TestGateway {
         Client::basic(&self.address, account, PASSWORD)
     }
 
+    /// What a consumer's pull of `path` is answered, once it is answered with `status`.
+    #[track_caller]
+    pub fn wait_for(&self, path: &str, status: u16) -> String {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let answer = self.caller("consumer").get(path);
+            if answer.status == status {
+                return answer.text();
+            }
+            assert!(Instant::now() < deadline, "{} instead of {status}: {}", answer.status, answer.text());
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// A caller without credentials.
     pub fn anonymous(&self) -> Client {
         Client::anonymous(&self.address)
