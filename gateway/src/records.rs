@@ -17,6 +17,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::oneshot;
 
@@ -208,6 +209,9 @@ impl Drop for Records {
 fn prepare(connection: &Connection) -> Result<(), RecordError> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    // No statistics are gathered by which one value would deserve another plan; without this each statement would be planned
+    // anew for each value that is put in.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.execute_batch("PRAGMA cache_size = -2048; PRAGMA trusted_schema = OFF;")?;
     Ok(())
 }
