@@ -340,6 +340,8 @@ impl<'s> Compiling<'_, 's> {
 }
 
 fn mistake(file: &str, text: &str, at: usize, problem: &str) -> RulesError {
-    let line = text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1;
+    // What is missing at the end is missing in the last line, and not behind the line's end that was added.
+    let before = at.min(text.len().saturating_sub(1));
+    let line = text.bytes().take(before).filter(|byte| *byte == b'\n').count() + 1;
     RulesError::Rule { file: file.to_owned(), line, problem: problem.to_owned() }
 }

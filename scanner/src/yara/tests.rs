@@ -33,6 +33,8 @@ fn a_mistake_names_its_file_and_line() {
         (&[("a.yar", "rule a {\n strings:\n  $x = \"y\"\n condition:\n  $z\n}")], "`a.yar`, line 5"),
         (&[("a.yar", "rule a { condition: true }\nrule a { condition: true }")], "`a.yar`, line 2"),
         (&[("a.yar", "\nimport \"time\"\nrule a { condition: time.now() > 0 }")], "`a.yar`, line 2"),
+        (&[("a.yar", "rule a {\n condition: true and")], "`a.yar`, line 2"),
+        (&[("a.yar", "rule a {\n condition: true and\n")], "`a.yar`, line 3"),
         (&[("a.yar", "import \"console\"\nrule a { condition: console.log(\"x\") }")], "`a.yar`, line 1"),
         (&[("a.yar", "\ninclude \"../etc/passwd\"\n")], "`a.yar`, line 2: `../etc/passwd` is no file"),
         (&[("a.yar", "include \"/etc/passwd\"")], "`a.yar`, line 1"),
