@@ -11,6 +11,7 @@ use http::request::Parts;
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
+pub(crate) use metrics::Counted;
 pub use metrics::{Metrics, Route, TrustRootTimes};
 
 /// How log lines look.

@@ -21,7 +21,7 @@ use super::backlog::{Backlog, Owed};
 use super::pool::Pool;
 use crate::blobs::read_at;
 use crate::malware::RuleStore;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Counted, Metrics};
 
 /// Bytes of the file that are read at once.
 const READ_BYTES: usize = 256 * 1024;
@@ -178,14 +178,11 @@ async fn read(
 ) -> Option<ArchiveWalk> {
     let mut archive = ArchiveWalk::new(Limits::default()).with_rules(rules);
     while let Some((piece, packed)) = queue.recv().await {
-        metrics.scan_queue_depth.inc();
-        let counted = Arc::clone(&metrics);
+        let (waiting, busy) = (Counted::begin(&metrics.scan_queue_depth), metrics.scan_threads_busy.clone());
         let read = pool.run(move || {
-            counted.scan_queue_depth.dec();
-            counted.scan_threads_busy.inc();
-            let flow = archive.feed(&piece, packed);
-            counted.scan_threads_busy.dec();
-            (flow, archive)
+            drop(waiting);
+            let _busy = Counted::begin(&busy);
+            (archive.feed(&piece, packed), archive)
         });
         let flow;
         (flow, archive) = read.await?;

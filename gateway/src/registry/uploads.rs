@@ -3,7 +3,6 @@
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use prometheus_client::metrics::gauge::Gauge;
 
 use super::blobs::{BlobAccess, access};
 use super::error::{ApiError, Code};
@@ -12,6 +11,7 @@ use crate::access::Action;
 use crate::digest::Digest;
 use crate::ingest::{IngestError, Session, SessionError};
 use crate::records::{RecordError, blobs};
+use crate::telemetry::Counted;
 
 const UPLOAD_ID: HeaderName = HeaderName::from_static("docker-upload-uuid");
 
@@ -118,7 +118,7 @@ async fn receive(
     check_length(asked)?;
     let (registry, session) = (std::sync::Arc::clone(asked.registry), std::sync::Arc::clone(session));
     let task = tokio::spawn(async move {
-        let _counted = InFlight::begin(&registry);
+        let _counted = Counted::begin(&registry.metrics.uploads_in_flight);
         let Some(progress) = guard.as_mut() else { return Err(SessionError::Unknown.into()) };
         match registry.ingest.receive(progress, body, false).await {
             Ok(()) => Ok(progress.offset()),
@@ -154,7 +154,7 @@ async fn receive_and_finish(
     let (registry, session) = (std::sync::Arc::clone(asked.registry), std::sync::Arc::clone(session));
     let repository = name.to_owned();
     let task = tokio::spawn(async move {
-        let _counted = InFlight::begin(&registry);
+        let _counted = Counted::begin(&registry.metrics.uploads_in_flight);
         let Some(mut progress) = guard.take() else { return Err(SessionError::Unknown.into()) };
         match registry.ingest.receive(&mut progress, body, known).await {
             Err(error @ IngestError::Body(_)) if !known => {
@@ -175,23 +175,6 @@ async fn receive_and_finish(
         Ok(finished?)
     });
     task.await.map_err(|error| ApiError::internal(&error))?
-}
-
-/// Counts a body that is being received, however it ends.
-struct InFlight(Gauge);
-
-impl InFlight {
-    fn begin(registry: &super::Registry) -> Self {
-        let gauge = registry.metrics.uploads_in_flight.clone();
-        gauge.inc();
-        Self(gauge)
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
 }
 
 /// A piece must begin where the upload ends (distribution-spec "Pushing a blob in chunks").

@@ -168,6 +168,23 @@ pub struct Metrics {
     verdicts: Family<VerdictLabels, Counter<u64, AtomicU64>>,
 }
 
+/// Counts what is going on in a gauge, however it ends: also by a panic, or because nobody waits for it any more.
+#[derive(Debug)]
+pub(crate) struct Counted(Gauge);
+
+impl Counted {
+    pub(crate) fn begin(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 impl Metrics {
     /// All at zero.
     pub fn new() -> Self {
