@@ -107,6 +107,11 @@ pub(super) struct Objection {
     pub(super) unconditional: bool,
 }
 
+/// What is said of a file behind its name.
+fn but_ships(deleted_later: bool) -> &'static str {
+    if deleted_later { ", which a later layer deletes, but it still ships" } else { "" }
+}
+
 impl Objection {
     fn new(level: Level, reason: Reason) -> Self {
         Self {

@@ -80,8 +80,8 @@ impl Made {
     }
 }
 
-/// What was kept of an image, whichever YARA rules were asked about it; `None` when there is nothing, or nothing that this version
-/// reads.
+/// What was kept of an image, whichever YARA rules were asked about it; `None` when there is nothing, or nothing that
+/// this version reads.
 pub(crate) fn find(connection: &Connection, digest: &str) -> Result<Option<ImageInventory>, RecordError> {
     let Some(row) = rows::find(connection, digest)? else { return Ok(None) };
     let traits = serde_json::from_str(&row.traits).ok();

@@ -74,8 +74,8 @@ pub(super) fn said(content: &Content) -> Option<String> {
 }
 
 impl Judge {
-    /// Looks at everything once, then at what each change of the advisories concerns, at everything when the YARA rules change,
-    /// and every minute at answers that have ended; until the task is stopped.
+    /// Looks at everything once, then at what each change of the advisories concerns, at everything when the YARA rules
+    /// change, and every minute at answers that have ended; until the task is stopped.
     pub(crate) async fn rejudge_forever(self: Arc<Self>, mut changed: watch::Receiver<Option<String>>) {
         let mut before = None;
         let mut rules = self.rules.subscribe();
@@ -273,8 +273,9 @@ impl Judge {
         }
     }
 
-    /// Makes the inventories that are missing: of images that an older version of the program stored, that were searched by other
-    /// YARA rules, and those that a crash lost. What this version finds in them may be something else, so that their answers are given anew.
+    /// Makes the inventories that are missing: of images that an older version of the program stored, that were searched
+    /// by other YARA rules, and those that a crash lost. What this version finds in them may be something else, so that
+    /// their answers are given anew.
     async fn complete_inventories(self: &Arc<Self>, basis: &Basis) -> Result<(), JudgeError> {
         let version = scanner::inventory::version(basis.rules());
         let mut last = (String::new(), String::new());

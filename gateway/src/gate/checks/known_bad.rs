@@ -1,13 +1,12 @@
 //! Programs whose digests the operator has put on a list.
 
 use super::super::policy::Level;
-use super::{ImageQuestion, Objection, printable};
+use super::{ImageQuestion, Objection, but_ships, printable};
 
 pub(super) fn programs(image: &ImageQuestion<'_>, objections: &mut Vec<Objection>) {
     let Some(list) = &image.rule.scan.known_bad else { return };
     for program in image.facts.scan.programs.iter().filter(|program| list.holds(&program.sha256)) {
-        let deleted =
-            if program.deleted_later { ", which a later layer deletes, but it still ships" } else { "" };
+        let deleted = but_ships(program.deleted_later);
         let message = format!(
             "`{}` is on the list `{}` of known-bad programs (SHA-256 {}){deleted}",
             printable(&program.path, 200),

@@ -1,7 +1,7 @@
 //! Credentials that ship in a layer.
 
 use super::super::policy::Level;
-use super::{ImageQuestion, Objection, printable};
+use super::{ImageQuestion, Objection, but_ships, printable};
 
 pub(super) fn secrets(image: &ImageQuestion<'_>, objections: &mut Vec<Objection>) {
     let level = image.rule.scan.secrets;
@@ -10,8 +10,7 @@ pub(super) fn secrets(image: &ImageQuestion<'_>, objections: &mut Vec<Objection>
     }
     for secret in &image.facts.scan.secrets {
         let place = printable(&secret.path, 200);
-        let deleted =
-            if secret.deleted_later { ", which a later layer deletes, but it still ships" } else { "" };
+        let deleted = but_ships(secret.deleted_later);
         let message = format!("{} `{}` in `{place}`{deleted}", secret.rule, printable(&secret.preview, 12));
         let next_step = "revoke it, for it counts as stolen; pass it as a build secret instead";
         let mut objection = image.objection("secret", level, message, next_step);
